@@ -1,0 +1,172 @@
+# `make help` lists the targets. Nothing needs installing by hand but Python 3.11+, a C++20 compiler and make.
+#
+# How llamad gets into .venv: `make test`, `make serve` and `make bench` install it as a user would (a wheel,
+# not editable), so they see missing files and wrong paths. `make dev` installs it editable: an edited Python
+# file is live, and only C++ needs a rebuild. Either replaces the other; both build in build/cpython-3xx, so
+# neither compiles llama.cpp again.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+VENV := .venv
+JOBS ?= $(shell nproc)
+# The interpreter to make .venv with; empty searches for one.
+PYTHON ?=
+# Where models are, and further flags for `make serve` and `make dev`: make serve ARGS="--port 9000".
+MODELS ?= models
+ARGS ?=
+
+# The venv's tools come first, for recipes and for whatever these start.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+# Directories are listed too: adding or removing a file changes its directory's time.
+PYTHON_FILES := $(shell find python -not -path '*__pycache__*')
+CPP_FILES := $(shell find cpp cmake -not -path '*__pycache__*')
+CPP_TESTS := $(shell find tests/cpp)
+CPP_HEADERS := $(filter %.h,$(CPP_FILES) $(CPP_TESTS))
+CPP_UNITS := $(filter %.cpp,$(CPP_FILES) $(CPP_TESTS))
+BUILD_FILES := CMakeLists.txt pyproject.toml
+
+##@ Use
+
+.PHONY: serve
+serve: install ## Install, pull the default model if there is no model, and serve.
+	@$(PULL_DEFAULT)
+	llamad --model-directory $(MODELS) $(ARGS)
+
+PULL_DEFAULT = mkdir -p $(MODELS); \
+	[ -n "$$(find -L $(MODELS) -name '*.gguf' -print -quit)" ] || llamad pull smollm2 --model-directory $(MODELS)
+
+.PHONY: wheel
+wheel: $(VENV)/.deps ## A wheel that runs on other machines too, in dist/.
+	LLAMAD_NATIVE=OFF pip wheel --no-deps --no-build-isolation -C build-dir=build/wheel -w dist .
+
+##@ Develop
+
+.PHONY: test
+test: lint types cpp-test py-test ## Lint, types, C++ tests (plain, TSan, ASan), Python tests.
+
+.PHONY: dev
+dev: editable ## Serve; rebuild and restart on every change to C++ or Python.
+# The shell waits for a running build before it gives way to the next (two at once would share a build
+# directory), and becomes the server, so that the server itself gets the signal.
+	@$(PULL_DEFAULT)
+	watchfiles --sigint-timeout 600 --target-type command "bash -c 'trap \"exit 130\" INT; \
+	make --no-print-directory editable && exec llamad --model-directory $(MODELS) --lameduck 1 $(ARGS)'" \
+	cpp cmake python CMakeLists.txt
+
+.PHONY: fmt
+fmt: $(VENV)/.deps ## Format everything.
+	ruff check --quiet --fix-only .
+	ruff format .
+	clang-format -i $(CPP_UNITS) $(CPP_HEADERS)
+
+.PHONY: lint
+lint: $(VENV)/.deps ## ruff, clang-format, clang-tidy.
+	ruff check .
+	ruff format --check .
+	clang-format --dry-run -Werror $(CPP_UNITS) $(CPP_HEADERS)
+	@$(MAKE) --no-print-directory --output-sync --jobs=$(JOBS) clang-tidy
+
+.PHONY: types
+types: install ## mypy, and whether _engine.pyi says what _engine is.
+	mypy
+	python -m mypy.stubtest --concise llamad._engine
+
+.PHONY: tidy
+tidy: $(VENV)/.deps ## Dependencies that nothing uses, imports that nothing declares.
+	deptry python
+
+.PHONY: bench
+bench: install ## llamad beside llama-server on this machine; see benchmarks/.
+	python -m benchmarks.compare $(ARGS)
+
+.PHONY: all
+all: fmt tidy test wheel ## Everything but the benchmark.
+
+.PHONY: clean
+clean: ## Remove what make made, except models and the cached llama.cpp source.
+	rm -rf build dist $(VENV) .mypy_cache .pytest_cache .ruff_cache
+
+.PHONY: help
+help: ## This list.
+	@awk -F ':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' \
+		$(firstword $(MAKEFILE_LIST))
+
+##@ Steps of the above
+
+.PHONY: venv
+venv: $(VENV)/.deps ## The virtual environment, without llamad.
+
+.PHONY: install
+install: $(VENV)/.installed ## llamad in the virtual environment, as users get it.
+
+.PHONY: editable
+editable: $(VENV)/.editable
+
+.PHONY: cpp-test
+cpp-test: cpp-test-none cpp-test-thread cpp-test-address ## The core's tests: plain, TSan, ASan with UBSan.
+
+.PHONY: py-test
+py-test: install ## pytest; ARGS="-k name" chooses.
+	python -m pytest $(ARGS)
+
+# The first interpreter that runs (a pyenv shim may not), is new enough, and can make a venv and compile an
+# extension module.
+FIND_PYTHON = for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys, venv, ensurepip, sysconfig, pathlib; sys.exit(sys.version_info < (3, 11) or \
+	not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' 2>/dev/null && break; python=; done; \
+	[ -n "$$python" ] || { echo "No Python >= 3.11 with venv and headers: install one (Debian: python3-venv \
+	python3-dev), or say make PYTHON=/path/to/python3" >&2; exit 1; }
+
+$(VENV)/bin/python:
+	@$(FIND_PYTHON); "$$python" -m venv $(VENV)
+
+# Every dependency of llamad and of its development, but not llamad.
+$(VENV)/.deps: pyproject.toml | $(VENV)/bin/python
+	python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	print(*p["dependencies"], *p["optional-dependencies"]["dev"], sep="\n")' > $(VENV)/requirements.txt
+	python -m pip install --quiet --disable-pip-version-check -r $(VENV)/requirements.txt
+	@touch $@
+
+PIP_INSTALL := python -m pip install --disable-pip-version-check --no-deps --no-build-isolation
+
+$(VENV)/.installed: $(VENV)/.deps $(PYTHON_FILES) $(CPP_FILES) $(BUILD_FILES)
+	@echo "Building llamad; the first time compiles llama.cpp, which takes minutes."
+	$(PIP_INSTALL) --force-reinstall .
+	@rm -f $(VENV)/.editable; touch $@
+
+# No Python files: they are read where they lie.
+$(VENV)/.editable: $(VENV)/.deps $(CPP_FILES) $(BUILD_FILES)
+	$(PIP_INSTALL) --editable .
+	@rm -f $(VENV)/.installed; touch $@
+
+# Plain is compiled as it ships; the sanitizers get assertions too.
+build/core-%/.built: $(VENV)/.deps $(filter cpp/engine/core% cmake%,$(CPP_FILES)) $(CPP_TESTS) CMakeLists.txt
+	cmake -S . -B build/core-$* -G Ninja --log-level=WARNING -DLLAMAD_CORE_ONLY=ON -DLLAMAD_SANITIZE=$* \
+		-DCMAKE_BUILD_TYPE=$(if $(filter none,$*),Release,Debug)
+	cmake --build build/core-$*
+	@touch $@
+
+# ThreadSanitizer of older compilers cannot place its shadow memory where the kernel randomises addresses
+# widely; setarch -R turns that off where it is allowed.
+NO_ASLR := $(shell setarch -R true 2>/dev/null && echo setarch -R)
+
+.PHONY: cpp-test-none cpp-test-thread cpp-test-address
+cpp-test-none cpp-test-thread cpp-test-address: cpp-test-%: build/core-%/.built
+	$(NO_ASLR) ctest --test-dir build/core-$* --output-on-failure --no-tests=error --parallel $(JOBS)
+
+# One stamp per file: only what changed is looked at again, and several at a time.
+.PHONY: clang-tidy
+clang-tidy: $(CPP_UNITS:%=build/lint/tidy/%.ok)
+
+build/lint/tidy/%.ok: % $(CPP_HEADERS) .clang-tidy | build/lint/compile_commands.json
+	clang-tidy --quiet -p build/lint $<
+	@mkdir -p $(@D); touch $@
+
+# Configured but not built: it is there to tell clang-tidy, and your editor, how each file is compiled.
+build/lint/compile_commands.json: $(VENV)/.deps $(CPP_FILES) $(CPP_TESTS) CMakeLists.txt
+	cmake -S . -B build/lint -G Ninja --log-level=WARNING -Dpybind11_DIR="$$(pybind11-config --cmakedir)"
+	@touch $@

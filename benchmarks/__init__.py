@@ -1,0 +1,1 @@
+"""Side-by-side measurements of llamad and llama-server, and pytest-benchmark runs of the engine."""

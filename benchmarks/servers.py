@@ -1,0 +1,152 @@
+"""Start, watch and stop the two servers, with equal settings."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from benchmarks.workloads import Workload
+
+_READY_TIMEOUT_S = 120.0
+_STOP_TIMEOUT_S = 20.0
+_N_BATCH, _N_UBATCH = 2048, 512
+"""llamad's defaults (see `EngineOptions`), given to llama-server so that they stay equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How to start a server.
+
+    Attributes:
+        name: "llamad" or "llama-server".
+        command: program and arguments; it listens on 127.0.0.1.
+        port: where it listens.
+        health_path: answers 200 once requests are served.
+    """
+
+    name: str
+    command: list[str]
+    port: int
+    health_path: str
+
+
+def llamad(model: Path, workload: Workload) -> Launch:
+    """llamad, serving the directory of `model` with that model loaded."""
+    port = free_port()
+    command = [sys.executable, "-m", "llamad", "--model-directory", str(model.parent)]
+    command += ["--preload-model", model.stem, "--port", str(port), "--monitor-port", "0"]
+    command += ["--n-parallel", str(workload.streams), "--n-ctx", str(workload.n_ctx)]
+    command += ["--threads", str(compute_threads(workload)), "--log-level", "warning"]
+    return Launch("llamad", command, port, "/healthz")
+
+
+def llama_server(binary: Path, model: Path, workload: Workload) -> Launch:
+    """llama-server with one KV stream per slot; its `-c` is the sum over the slots."""
+    port = free_port()
+    command = [str(binary), "--model", str(model), "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--parallel", str(workload.streams), "-c", str(workload.streams * workload.n_ctx)]
+    command += ["--threads", str(compute_threads(workload)), "-b", str(_N_BATCH)]
+    command += ["-ub", str(_N_UBATCH), "--no-kv-unified", "--log-disable"]
+    return Launch("llama-server", command, port, "/health")
+
+
+def compute_threads(workload: Workload) -> int:
+    """Compute threads of a workload: as it says, or one per core that this process may use."""
+    return workload.threads or len(os.sched_getaffinity(0))
+
+
+def free_port() -> int:
+    """A TCP port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Server:
+    """A server process; a context manager that starts it, waits until it serves, and stops it."""
+
+    def __init__(self, launch: Launch, log_path: Path) -> None:
+        self._launch = launch
+        self._log_path = log_path
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens, on 127.0.0.1."""
+        return self._launch.port
+
+    def __enter__(self) -> Self:
+        with self._log_path.open("wb") as log:
+            self._process = subprocess.Popen(
+                self._launch.command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
+        try:
+            self._wait_until_ready(self._process)
+        except BaseException:
+            self._stop(self._process)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._process is not None:
+            self._stop(self._process)
+
+    def cpu_seconds(self) -> float:
+        """User and system time of all threads since the start, in steps of a clock tick (10 ms)."""
+        fields = self._proc("stat").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def peak_memory_mib(self) -> float:
+        """Largest resident size so far (VmHWM); mapped model pages count."""
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", self._proc("status"), re.MULTILINE)
+        if found is None:
+            raise RuntimeError(f"{self._launch.name} has no VmHWM: did it end?")
+        return int(found[1]) / 1024
+
+    def _proc(self, name: str) -> str:
+        assert self._process is not None
+        return Path(f"/proc/{self._process.pid}/{name}").read_text()
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        url = f"http://127.0.0.1:{self._launch.port}{self._launch.health_path}"
+        deadline = time.monotonic() + _READY_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                break
+            try:
+                with urllib.request.urlopen(url, timeout=5) as response:
+                    if response.status == 200:
+                        return
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                time.sleep(0.05)
+        log = self._log_path.read_text(errors="replace")[-2000:]
+        raise RuntimeError(f"{self._launch.name} did not start; its log {self._log_path} ends with:\n{log}")
+
+    @staticmethod
+    def _stop(process: subprocess.Popen[bytes]) -> None:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

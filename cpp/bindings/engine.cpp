@@ -1,0 +1,133 @@
+// Engine and Prepared. Every method that may block or take more than microseconds releases the GIL.
+#include <chrono>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <pybind11/functional.h>
+#include <pybind11/stl.h>
+
+#include "bindings.h"
+#include "core/errors.h"
+#include "llama/llama_engine.h"
+
+namespace py = pybind11;
+
+namespace llamad {
+
+namespace {
+
+using ReleaseGil = py::call_guard<py::gil_scoped_release>;
+using ProgressCallback = std::function<bool(float)>;
+
+// Loads with the GIL released and takes it only to report. What the callback raises ends the load and
+// reaches the caller.
+std::unique_ptr<LlamaEngine> load(const EngineConfig &config, const ProgressCallback &on_progress) {
+    std::exception_ptr raised;
+    LlamaModel::Progress progress;
+    if (on_progress) {
+        progress = [&](float fraction) {
+            const py::gil_scoped_acquire gil;
+            try {
+                return on_progress(fraction);
+            } catch (const py::error_already_set &) {
+                raised = std::current_exception();
+                return false;
+            }
+        };
+    }
+    try {
+        const py::gil_scoped_release released;
+        return std::make_unique<LlamaEngine>(config, progress);
+    } catch (const Error &) {
+        if (raised) {
+            std::rethrow_exception(raised);
+        }
+        throw;
+    }
+}
+
+py::list drain(LlamaEngine &engine) {
+    std::vector<Event> events;
+    {
+        const py::gil_scoped_release released;
+        events = engine.events().drain();
+    }
+    py::list list(events.size());
+    for (std::size_t i = 0; i < events.size(); ++i) {
+        Event &event = events[i];
+        py::object end = event.end ? py::cast(std::move(event.end)) : py::object(py::none());
+        list[i] = py::make_tuple(event.id, py::str(event.text), event.tokens, std::move(end));
+    }
+    return list;
+}
+
+py::dict stats(const LlamaEngine &engine) {
+    const Metrics &metrics = engine.metrics();
+    const auto finished = [&](FinishReason reason) {
+        return metrics.finished[static_cast<std::size_t>(reason)].load(std::memory_order_relaxed);
+    };
+    py::dict dict;
+    dict["prompt_tokens"] = metrics.prompt_tokens.load(std::memory_order_relaxed);
+    dict["cached_tokens"] = metrics.cached_tokens.load(std::memory_order_relaxed);
+    dict["prefilled_tokens"] = metrics.prefilled_tokens.load(std::memory_order_relaxed);
+    dict["generated_tokens"] = metrics.generated_tokens.load(std::memory_order_relaxed);
+    dict["steps"] = metrics.steps.load(std::memory_order_relaxed);
+    dict["decode_calls"] = metrics.decode_calls.load(std::memory_order_relaxed);
+    dict["running"] = metrics.running.load(std::memory_order_relaxed);
+    dict["waiting"] = metrics.waiting.load(std::memory_order_relaxed);
+    dict["finished_stop"] = finished(FinishReason::kStop);
+    dict["finished_length"] = finished(FinishReason::kLength);
+    dict["finished_cancelled"] = finished(FinishReason::kCancelled);
+    dict["finished_error"] = finished(FinishReason::kError);
+    return dict;
+}
+
+void register_prepared(py::module_ &module) {
+    py::class_<Prepared>(module, "Prepared")
+        .def_readonly("prompt_token_ids", &Prepared::prompt)
+        .def_property_readonly("n_prompt_tokens", [](const Prepared &self) { return self.prompt.size(); });
+}
+
+} // namespace
+
+void register_engine(py::module_ &module) {
+    register_prepared(module);
+    py::class_<LlamaEngine>(module, "Engine")
+        .def(py::init(&load), py::arg("config"), py::arg("on_progress") = py::none())
+        .def_property_readonly("info", &LlamaEngine::info)
+        .def_property_readonly("closed", &LlamaEngine::closed)
+        .def("prepare",
+             py::overload_cast<std::string_view, const SamplingParams &, bool>(&LlamaEngine::prepare, py::const_),
+             py::arg("prompt"), py::arg("params"), py::arg("stream") = false, ReleaseGil())
+        .def("prepare",
+             py::overload_cast<std::vector<TokenId>, const SamplingParams &, bool>(&LlamaEngine::prepare, py::const_),
+             py::arg("prompt"), py::arg("params"), py::arg("stream") = false, ReleaseGil())
+        .def("prepare_chat", &LlamaEngine::prepare_chat, py::arg("messages_json"), py::arg("params"),
+             py::arg("stream") = false, ReleaseGil())
+        .def("apply_template", &LlamaEngine::apply_template, py::arg("messages_json"), ReleaseGil())
+        .def("tokenize", &LlamaEngine::tokenize, py::arg("text"), py::arg("add_special") = true,
+             py::arg("parse_special") = true, ReleaseGil())
+        .def(
+            "detokenize",
+            [](const LlamaEngine &self, const std::vector<TokenId> &token_ids, bool special) {
+                return self.detokenize(token_ids, special);
+            },
+            py::arg("token_ids"), py::arg("special") = false, ReleaseGil())
+        .def("submit", &LlamaEngine::submit, py::arg("prepared"))
+        .def("cancel", &LlamaEngine::cancel, py::arg("request_id"))
+        .def("fileno", [](LlamaEngine &self) { return self.events().fd(); })
+        .def("drain", &drain)
+        .def(
+            "wait",
+            [](LlamaEngine &self, double timeout_s) {
+                return self.events().wait(std::chrono::milliseconds(static_cast<std::int64_t>(timeout_s * 1000)));
+            },
+            py::arg("timeout_s"), ReleaseGil())
+        .def("wake", [](LlamaEngine &self) { self.events().wake(); })
+        .def("stats", &stats)
+        .def("close", &LlamaEngine::close, ReleaseGil());
+}
+
+} // namespace llamad

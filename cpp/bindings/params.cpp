@@ -1,0 +1,77 @@
+// EngineConfig and SamplingParams.
+#include "core/params.h"
+
+#include "bindings.h"
+#include "fields.h"
+
+namespace py = pybind11;
+
+namespace llamad {
+
+namespace {
+
+EngineConfig read_config(const py::kwargs &arguments) {
+    EngineConfig config;
+    FieldReader fields(arguments);
+    fields.read("model_path", config.model_path);
+    fields.read("n_parallel", config.n_parallel);
+    fields.read("n_ctx", config.n_ctx);
+    fields.read("n_batch", config.n_batch);
+    fields.read("n_ubatch", config.n_ubatch);
+    fields.read("prefill_chunk", config.prefill_chunk);
+    fields.read("n_threads", config.n_threads);
+    fields.read("n_threads_batch", config.n_threads_batch);
+    fields.read("n_gpu_layers", config.n_gpu_layers);
+    fields.read("main_gpu", config.main_gpu);
+    fields.read("use_mmap", config.use_mmap);
+    fields.read("flash_attn", config.flash_attn);
+    fields.read("cache_type_k", config.cache_type_k);
+    fields.read("cache_type_v", config.cache_type_v);
+    fields.read("chat_template", config.chat_template);
+    fields.read("max_queue", config.max_queue);
+    fields.require_all_read();
+    config.validate();
+    return config;
+}
+
+SamplingParams read_sampling(const py::kwargs &arguments) {
+    SamplingParams params;
+    FieldReader fields(arguments);
+    fields.read("max_tokens", params.max_tokens);
+    fields.read("temperature", params.temperature);
+    fields.read("top_k", params.top_k);
+    fields.read("top_p", params.top_p);
+    fields.read("min_p", params.min_p);
+    fields.read("typical_p", params.typical_p);
+    fields.read("repeat_penalty", params.repeat_penalty);
+    fields.read("repeat_last_n", params.repeat_last_n);
+    fields.read("frequency_penalty", params.frequency_penalty);
+    fields.read("presence_penalty", params.presence_penalty);
+    fields.read("dry_multiplier", params.dry_multiplier);
+    fields.read("dry_base", params.dry_base);
+    fields.read("dry_allowed_length", params.dry_allowed_length);
+    fields.read("dry_penalty_last_n", params.dry_penalty_last_n);
+    fields.read("dry_sequence_breakers", params.dry_sequence_breakers);
+    fields.read("xtc_probability", params.xtc_probability);
+    fields.read("xtc_threshold", params.xtc_threshold);
+    fields.read("mirostat", params.mirostat);
+    fields.read("mirostat_tau", params.mirostat_tau);
+    fields.read("mirostat_eta", params.mirostat_eta);
+    fields.read("logit_bias", params.logit_bias);
+    fields.read("seed", params.seed);
+    fields.read("grammar", params.grammar);
+    fields.read("stop", params.stop);
+    fields.read("ignore_eos", params.ignore_eos);
+    fields.require_all_read();
+    params.validate();
+    return params;
+}
+
+} // namespace
+
+void register_params(py::module_ &module) {
+    py::class_<EngineConfig>(module, "EngineConfig").def(py::init(&read_config));
+    py::class_<SamplingParams>(module, "SamplingParams").def(py::init(&read_sampling));
+}
+
+} // namespace llamad

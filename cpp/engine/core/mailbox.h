@@ -1,0 +1,53 @@
+// Commands into the engine: one of the two places in it with a lock.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "core/request.h"
+
+namespace llamad {
+
+struct Mail {
+    std::vector<std::unique_ptr<Request>> requests; // in order of submission
+    std::vector<RequestId> cancellations;           // may name requests that have ended
+    bool closed = false;
+};
+
+// Bounded by what the engine has on its hands: requests count from submit() until their terminal
+// event, so that the bound does not depend on how soon the engine thread looks in.
+// Threading: submit(), cancel() and close() from any thread, never waiting; take() and release()
+// from the engine thread.
+class Mailbox {
+  public:
+    explicit Mailbox(std::size_t capacity) : capacity_(capacity) {}
+
+    // Assigns the request's id and time of submission.
+    // Throws QueueFullError or EngineClosedError; the request is untouched then.
+    RequestId submit(std::unique_ptr<Request> &request);
+
+    void cancel(RequestId id);
+
+    // Nothing is accepted any more. Idempotent.
+    void close();
+
+    // Takes what has arrived; with `wait`, blocks until something has.
+    Mail take(bool wait);
+
+    // A request has ended: there is room for another.
+    void release();
+
+    std::size_t in_flight() const;
+
+  private:
+    const std::size_t capacity_;
+    mutable std::mutex mutex_;
+    std::condition_variable arrived_;
+    Mail mail_;
+    std::size_t in_flight_ = 0;
+    RequestId last_id_ = 0;
+};
+
+} // namespace llamad

@@ -1,0 +1,129 @@
+#include "core/params.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <sstream>
+#include <string_view>
+
+#include "core/errors.h"
+
+namespace llamad {
+
+namespace {
+
+template <typename T> [[noreturn]] void reject(const char *field, const T &value, const std::string &expected) {
+    std::ostringstream message;
+    message << field << " must be " << expected << ", got " << value;
+    throw ParameterError(field, message.str());
+}
+
+void require_range(const char *field, std::int32_t value, std::int32_t low, std::int32_t high) {
+    if (value < low || value > high) {
+        const std::string upper =
+            high == std::numeric_limits<std::int32_t>::max() ? " or more" : " to " + std::to_string(high);
+        reject(field, value, std::to_string(low) + upper);
+    }
+}
+
+void require_at_least(const char *field, std::int32_t value, std::int32_t low) {
+    require_range(field, value, low, std::numeric_limits<std::int32_t>::max());
+}
+
+// `holds` is false for NaN as long as the caller writes it as comparisons that must be true.
+void require(const char *field, float value, bool holds, const char *expected) {
+    if (!std::isfinite(value) || !holds) {
+        reject(field, value, expected);
+    }
+}
+
+void require_one_of(const char *field, const std::string &value, std::initializer_list<std::string_view> allowed) {
+    if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) {
+        return;
+    }
+    std::string names;
+    for (const std::string_view name : allowed) {
+        names.append(names.empty() ? "" : ", ").append(name);
+    }
+    reject(field, '"' + value + '"', "one of " + names);
+}
+
+void require_cache_type(const char *field, const std::string &value) {
+    require_one_of(field, value, {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"});
+}
+
+} // namespace
+
+void EngineConfig::validate() const {
+    if (model_path.empty()) {
+        throw ParameterError("model_path", "model_path must not be empty");
+    }
+    require_range("n_parallel", n_parallel, 1, kMaxParallel);
+    if (n_ctx != 0) {
+        require_at_least("n_ctx", n_ctx, 8);
+    }
+    // Decoding computes a row of every slot in one call.
+    require_range("n_batch", n_batch, n_parallel, 1 << 20);
+    require_range("n_ubatch", n_ubatch, 1, 1 << 20);
+    require_at_least("prefill_chunk", prefill_chunk, 1);
+    require_range("n_threads", n_threads, 0, 512);
+    require_range("n_threads_batch", n_threads_batch, 0, 512);
+    require_at_least("n_gpu_layers", n_gpu_layers, -1);
+    require_at_least("main_gpu", main_gpu, 0);
+    require_at_least("max_queue", max_queue, 0);
+    require_one_of("flash_attn", flash_attn, {"auto", "on", "off"});
+    require_cache_type("cache_type_k", cache_type_k);
+    require_cache_type("cache_type_v", cache_type_v);
+}
+
+void SamplingParams::validate() const {
+    if (max_tokens) {
+        require_at_least("max_tokens", *max_tokens, 1);
+    }
+    require("temperature", temperature, temperature >= 0, "a number of 0 or more");
+    require_at_least("top_k", top_k, -1);
+    require("top_p", top_p, top_p > 0 && top_p <= 1, "above 0 and at most 1");
+    require("min_p", min_p, min_p >= 0 && min_p <= 1, "0 to 1");
+    require("typical_p", typical_p, typical_p > 0 && typical_p <= 1, "above 0 and at most 1");
+    // llama.cpp divides by it: the reciprocal must be finite as well.
+    require("repeat_penalty", repeat_penalty, repeat_penalty > 0 && std::isfinite(1 / repeat_penalty), "above 0");
+    require_at_least("repeat_last_n", repeat_last_n, -1);
+    require("frequency_penalty", frequency_penalty, std::abs(frequency_penalty) <= 2, "-2 to 2");
+    require("presence_penalty", presence_penalty, std::abs(presence_penalty) <= 2, "-2 to 2");
+    require("dry_multiplier", dry_multiplier, dry_multiplier >= 0, "0 or more");
+    require("dry_base", dry_base, dry_base >= 1, "1 or more");
+    require_at_least("dry_allowed_length", dry_allowed_length, 0);
+    require_at_least("dry_penalty_last_n", dry_penalty_last_n, -1);
+    require("xtc_probability", xtc_probability, xtc_probability >= 0 && xtc_probability <= 1, "0 to 1");
+    require("xtc_threshold", xtc_threshold, xtc_threshold >= 0 && xtc_threshold <= 1, "0 to 1");
+    require_range("mirostat", mirostat, 0, 2);
+    require("mirostat_tau", mirostat_tau, mirostat_tau >= 0, "0 or more");
+    require("mirostat_eta", mirostat_eta, mirostat_eta >= 0, "0 or more");
+    for (const auto &[token, bias] : logit_bias) {
+        if (token < 0) {
+            reject("logit_bias", token, "a mapping from token ids of 0 or more");
+        }
+        if (std::isnan(bias) || bias == std::numeric_limits<float>::infinity()) {
+            reject("logit_bias", bias, "a mapping to finite numbers or -inf");
+        }
+    }
+    if (stop.size() > kMaxStopStrings) {
+        reject("stop", stop.size(), "a list of at most " + std::to_string(kMaxStopStrings) + " strings");
+    }
+    if (std::any_of(stop.begin(), stop.end(), [](const auto &text) { return text.empty(); })) {
+        throw ParameterError("stop", "stop must not contain an empty string");
+    }
+}
+
+bool SamplingParams::is_plain_greedy() const {
+    const bool only_bans = std::all_of(logit_bias.begin(), logit_bias.end(), [](const auto &entry) {
+        return entry.second == -std::numeric_limits<float>::infinity();
+    });
+    const bool penalties = repeat_penalty != 1 || frequency_penalty != 0 || presence_penalty != 0;
+    // XTC drops the likeliest tokens even at temperature 0; mirostat has its own selection.
+    return temperature <= 0 && only_bans && !(penalties && repeat_last_n != 0) && dry_multiplier == 0 &&
+           xtc_probability == 0 && mirostat == 0 && grammar.empty();
+}
+
+} // namespace llamad

@@ -1,0 +1,77 @@
+// The two structs a caller fills in: one says how to load a model, the other how to sample.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/types.h"
+
+namespace llamad {
+
+// How to load a model and how many requests to run at once.
+struct EngineConfig {
+    std::string model_path;           // GGUF file; of a split model, its first part
+    std::int32_t n_parallel = 4;      // slots; each has a KV stream of n_ctx tokens
+    std::int32_t n_ctx = 2048;        // tokens per slot; 0: the model's training context
+    std::int32_t n_batch = 2048;      // most tokens in one llama_decode call
+    std::int32_t n_ubatch = 512;      // most tokens computed at once
+    std::int32_t prefill_chunk = 256; // most prompt tokens between two tokens of running requests
+    std::int32_t n_threads = 0;       // compute threads for generation; 0: the machine's cores
+    std::int32_t n_threads_batch = 0; // compute threads for prompts; 0: n_threads
+    std::int32_t n_gpu_layers = -1;   // layers on the GPU; -1: all
+    std::int32_t main_gpu = 0;        // the GPU used for what is not split
+    bool use_mmap = true;             // map the file instead of reading it
+    std::string flash_attn = "auto";  // auto, on, off
+    std::string cache_type_k = "f16"; // a ggml type that the K cache may have
+    std::string cache_type_v = "f16"; // a ggml type that the V cache may have
+    std::string chat_template;        // Jinja source; empty: the model's own
+    std::int32_t max_queue = 256;     // requests that may wait beyond the slots
+
+    // Throws ParameterError naming the field and its value.
+    void validate() const;
+};
+
+// How the next token is chosen. Names and defaults are llama.cpp's (common_params_sampling), so that
+// a model card's advice can be pasted.
+struct SamplingParams {
+    std::optional<std::int32_t> max_tokens; // none: until the context is full
+    float temperature = 0.8F;               // 0: greedy
+    std::int32_t top_k = 40;                // 0 or -1: off
+    float top_p = 0.95F;                    // 1: off
+    float min_p = 0.05F;                    // 0: off
+    float typical_p = 1.0F;                 // 1: off
+    float repeat_penalty = 1.0F;            // 1: off
+    std::int32_t repeat_last_n = 64;        // tokens the penalties look back at; -1: the context
+    float frequency_penalty = 0.0F;         // 0: off
+    float presence_penalty = 0.0F;          // 0: off
+    float dry_multiplier = 0.0F;            // 0: off
+    float dry_base = 1.75F;
+    std::int32_t dry_allowed_length = 2;
+    std::int32_t dry_penalty_last_n = 64; // tokens DRY scans; -1: the context
+    std::vector<std::string> dry_sequence_breakers{"\n", ":", "\"", "*"};
+    float xtc_probability = 0.0F; // 0: off
+    float xtc_threshold = 0.1F;   // > 0.5: off
+    std::int32_t mirostat = 0;    // 0: off, else version 1 or 2
+    float mirostat_tau = 5.0F;
+    float mirostat_eta = 0.1F;
+    std::vector<std::pair<TokenId, float>> logit_bias; // added to the logit; -inf forbids the token
+    std::optional<std::int64_t> seed;                  // none or -1: a new one each time
+    std::string grammar;                               // GBNF; empty: none
+    std::vector<std::string> stop;                     // never part of the output
+    bool ignore_eos = false;                           // never end on an end-of-generation token
+
+    // Throws ParameterError naming the field and its value.
+    void validate() const;
+
+    // Whether the likeliest token is always taken and nothing but a list of forbidden tokens can
+    // change which one that is: then one pass over the logits is exact.
+    bool is_plain_greedy() const;
+};
+
+inline constexpr std::size_t kMaxStopStrings = 64;
+inline constexpr std::int32_t kMaxParallel = 256; // llama.cpp's LLAMA_MAX_SEQ
+
+} // namespace llamad

@@ -1,0 +1,81 @@
+#include "llama/llama_engine.h"
+
+#include <utility>
+
+#include "core/errors.h"
+#include "llama/llama_runner.h"
+#include "llama/request_builder.h"
+
+namespace llamad {
+
+LlamaEngine::LlamaEngine(EngineConfig config, const LlamaModel::Progress &progress) {
+    config.validate();
+    auto model = std::make_shared<const LlamaModel>(config, progress);
+    auto chat_template = std::make_unique<const ChatTemplate>(*model, config.chat_template);
+    auto runner = std::make_unique<LlamaRunner>(model, config);
+    info_ = model->info();
+    info_.n_ctx = runner->limits().n_ctx;
+    info_.n_parallel = config.n_parallel;
+    info_.has_chat_template = chat_template->is_models_own();
+    loaded_ = std::make_shared<const Loaded>(Loaded{std::move(model), std::move(chat_template)});
+    engine_ = std::make_unique<Engine>(
+        std::move(runner), EngineLimits{.prefill_chunk = config.prefill_chunk, .max_queue = config.max_queue});
+}
+
+std::shared_ptr<const LlamaEngine::Loaded> LlamaEngine::loaded() const {
+    const std::lock_guard lock(mutex_);
+    if (loaded_ == nullptr) {
+        throw EngineClosedError("the engine is closed");
+    }
+    return loaded_;
+}
+
+Prepared LlamaEngine::prepare(std::string_view prompt, const SamplingParams &params, bool stream) const {
+    return prepare(tokenize(prompt, /*add_special=*/true, /*parse_special=*/true), params, stream);
+}
+
+Prepared LlamaEngine::prepare(std::vector<TokenId> prompt, const SamplingParams &params, bool stream) const {
+    params.validate();
+    const std::shared_ptr<const Loaded> with = loaded();
+    auto request = build_request(*with->model, info_.n_ctx, prompt, params, stream);
+    return {.prompt = std::move(prompt), .request = std::move(request), .engine = this};
+}
+
+Prepared LlamaEngine::prepare_chat(std::string_view messages_json, SamplingParams params, bool stream) const {
+    ChatPrompt prompt = loaded()->chat_template->apply(messages_json);
+    params.stop.insert(params.stop.end(), prompt.stops.begin(), prompt.stops.end());
+    return prepare(prompt.text, params, stream);
+}
+
+std::string LlamaEngine::apply_template(std::string_view messages_json) const {
+    return loaded()->chat_template->apply(messages_json).text;
+}
+
+std::vector<TokenId> LlamaEngine::tokenize(std::string_view text, bool add_special, bool parse_special) const {
+    return loaded()->model->tokenize(text, add_special, parse_special);
+}
+
+std::string LlamaEngine::detokenize(std::span<const TokenId> tokens, bool special) const {
+    return loaded()->model->detokenize(tokens, special);
+}
+
+RequestId LlamaEngine::submit(Prepared &prepared) {
+    if (prepared.engine != this) {
+        throw ParameterError("prepared", "the request was prepared by another engine");
+    }
+    if (prepared.request == nullptr) {
+        throw ParameterError("prepared", "the request has been submitted before; prepare a new one");
+    }
+    return engine_->submit(prepared.request);
+}
+
+void LlamaEngine::close() {
+    closed_.store(true, std::memory_order_release);
+    if (engine_ != nullptr) {
+        engine_->close();
+    }
+    const std::lock_guard lock(mutex_);
+    loaded_.reset();
+}
+
+} // namespace llamad

@@ -1,0 +1,75 @@
+// A loaded model with its engine: what the bindings expose.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "chat/chat_template.h"
+#include "core/engine.h"
+#include "core/params.h"
+#include "llama/llama_model.h"
+
+namespace llamad {
+
+class LlamaEngine;
+
+// A request that is templated, tokenized and checked; an engine accepts it once.
+struct Prepared {
+    std::vector<TokenId> prompt;
+    std::unique_ptr<Request> request; // null once accepted
+    const LlamaEngine *engine;        // the one that prepared it
+};
+
+// Threading: every method may be called from any thread. Preparing takes milliseconds and runs on the
+// caller's thread; submit() and cancel() never wait. close() joins the engine thread.
+class LlamaEngine {
+  public:
+    // Blocks while the model is read. Throws ParameterError or ModelError.
+    LlamaEngine(EngineConfig config, const LlamaModel::Progress &progress);
+    LlamaEngine(const LlamaEngine &) = delete;
+    LlamaEngine &operator=(const LlamaEngine &) = delete;
+    ~LlamaEngine() { close(); }
+
+    const ModelInfo &info() const { return info_; }
+    bool closed() const { return closed_.load(std::memory_order_acquire); }
+
+    // These throw RequestError where the request cannot be carried out, EngineClosedError when closed.
+    Prepared prepare(std::string_view prompt, const SamplingParams &params, bool stream) const;
+    Prepared prepare(std::vector<TokenId> prompt, const SamplingParams &params, bool stream) const;
+    Prepared prepare_chat(std::string_view messages_json, SamplingParams params, bool stream) const;
+    std::string apply_template(std::string_view messages_json) const;
+    std::vector<TokenId> tokenize(std::string_view text, bool add_special, bool parse_special) const;
+    std::string detokenize(std::span<const TokenId> tokens, bool special) const;
+
+    // Throws QueueFullError, after which `prepared` may be submitted again, EngineClosedError, or
+    // ParameterError where another engine prepared it or it has been accepted before.
+    RequestId submit(Prepared &prepared);
+    void cancel(RequestId id) { engine_->cancel(id); }
+
+    EventQueue &events() { return engine_->events(); }
+    const Metrics &metrics() const { return engine_->metrics(); }
+
+    // Ends every request with an error event, then frees the model. Idempotent.
+    void close();
+
+  private:
+    struct Loaded {
+        std::shared_ptr<const LlamaModel> model;
+        std::unique_ptr<const ChatTemplate> chat_template;
+    };
+    // Keeps the model alive while the caller works with it, also if close() comes in between.
+    std::shared_ptr<const Loaded> loaded() const;
+
+    ModelInfo info_;
+    std::unique_ptr<Engine> engine_; // kept after close(): its events are still to be drained
+    std::atomic<bool> closed_{false};
+    mutable std::mutex mutex_; // guards loaded_
+    std::shared_ptr<const Loaded> loaded_;
+};
+
+} // namespace llamad

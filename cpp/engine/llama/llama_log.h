@@ -1,0 +1,42 @@
+// llama.cpp's log, kept out of stderr: lines wait in a bounded buffer until Python asks for them, so
+// that no engine thread ever needs the GIL to log.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace llamad {
+
+struct LogLine {
+    int level; // ggml_log_level: 1 debug, 2 info, 3 warning, 4 error
+    std::string text;
+};
+
+// Starts llama.cpp's backends and takes over its log. Idempotent; called by everything here that
+// needs it. Any thread.
+void init_llama_backend();
+
+// Lines below this level are dropped where they arise. Any thread.
+void set_log_level(int level);
+
+// The lines since the last call, oldest first; of a flood, the newest thousand. Any thread.
+std::vector<LogLine> take_log_lines();
+
+// Collects the error lines that llama.cpp logs on this thread while the object lives: often they are
+// all it says about why it returned null.
+class LogErrors {
+  public:
+    LogErrors();
+    LogErrors(const LogErrors &) = delete;
+    LogErrors &operator=(const LogErrors &) = delete;
+    ~LogErrors();
+
+    // The lines joined by "; ", or `otherwise` where there are none.
+    std::string text(const std::string &otherwise) const;
+
+  private:
+    std::string joined_;
+    std::string *outer_;
+};
+
+} // namespace llamad

@@ -1,0 +1,160 @@
+#include "llama/llama_model.h"
+
+#include <array>
+#include <utility>
+
+#include "core/detokenizer.h"
+#include "core/errors.h"
+#include "llama.h"
+#include "llama/llama_log.h"
+#include "llama/model_file.h"
+
+namespace llamad {
+
+namespace {
+
+std::string metadata(const llama_model *model, const char *key) {
+    std::array<char, 256> value{};
+    llama_model_meta_val_str(model, key, value.data(), value.size());
+    return value.data();
+}
+
+} // namespace
+
+LlamaModel::LlamaModel(const EngineConfig &config, const Progress &progress)
+    : path_(config.model_path), n_gpu_layers_(config.n_gpu_layers) {
+    init_llama_backend();
+    check_model_file(path_);
+
+    llama_model_params params = llama_model_default_params();
+    params.n_gpu_layers = config.n_gpu_layers;
+    params.main_gpu = config.main_gpu;
+    params.load_mode = config.use_mmap ? LLAMA_LOAD_MODE_AUTO : LLAMA_LOAD_MODE_NONE;
+    if (progress) {
+        params.progress_callback = [](float fraction, void *user_data) {
+            return (*static_cast<const Progress *>(user_data))(fraction);
+        };
+        // llama.cpp does not keep the pointer beyond the call below.
+        params.progress_callback_user_data = const_cast<Progress *>(&progress);
+    }
+    const LogErrors errors;
+    model_.reset(llama_model_load_from_file(path_.c_str(), params));
+    if (model_ == nullptr) {
+        throw ModelLoadError("cannot load " + path_ + ": " + errors.text("loading was given up"));
+    }
+    vocab_ = llama_model_get_vocab(model_.get());
+    require_text_generation();
+    index_vocabulary();
+}
+
+void LlamaModel::Deleter::operator()(llama_model *model) const { llama_model_free(model); }
+
+void LlamaModel::require_text_generation() const {
+    const char *problem = nullptr;
+    if (llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_NONE) {
+        problem = "it has no tokenizer";
+    } else if (llama_model_has_encoder(model_.get())) {
+        problem = "encoder and encoder-decoder models are not supported";
+    } else if (llama_model_is_diffusion(model_.get())) {
+        problem = "diffusion models are not supported";
+    }
+    if (problem != nullptr) {
+        throw ModelLoadError(path_ + " cannot generate text: " + problem + " (architecture " +
+                             metadata(model_.get(), "general.architecture") + ")");
+    }
+}
+
+void LlamaModel::index_vocabulary() {
+    const std::int32_t n_vocab = llama_vocab_n_tokens(vocab_);
+    piece_ends_.reserve(static_cast<std::size_t>(n_vocab));
+    for (TokenId token = 0; token < n_vocab; ++token) {
+        pieces_ += piece(token, /*special=*/false);
+        piece_ends_.push_back(static_cast<std::uint32_t>(pieces_.size()));
+        if (is_end_of_generation(token)) {
+            eog_tokens_.push_back(token);
+        }
+    }
+}
+
+std::string LlamaModel::piece(TokenId token, bool special) const {
+    std::string text(16, '\0');
+    const auto write = [&] {
+        return llama_token_to_piece(vocab_, token, text.data(), static_cast<std::int32_t>(text.size()), 0, special);
+    };
+    std::int32_t length = write();
+    if (length < 0) {
+        text.resize(static_cast<std::size_t>(-length));
+        length = write();
+    }
+    text.resize(static_cast<std::size_t>(length));
+    return text;
+}
+
+ModelInfo LlamaModel::info() const {
+    std::array<char, 256> description{};
+    llama_model_desc(model_.get(), description.data(), description.size());
+    ModelInfo info{.architecture = metadata(model_.get(), "general.architecture"),
+                   .description = description.data(),
+                   .n_params = llama_model_n_params(model_.get()),
+                   .size_bytes = llama_model_size(model_.get()),
+                   .n_vocab = n_vocab(),
+                   .n_ctx_train = llama_model_n_ctx_train(model_.get()),
+                   .has_chat_template = llama_model_chat_template(model_.get(), nullptr) != nullptr,
+                   .devices = {}};
+    for (std::size_t i = 0; n_gpu_layers_ != 0 && i < ggml_backend_dev_count(); ++i) {
+        ggml_backend_dev_t device = ggml_backend_dev_get(i);
+        if (ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_GPU) {
+            info.devices.emplace_back(ggml_backend_dev_name(device));
+        }
+    }
+    if (info.devices.empty()) {
+        info.devices.emplace_back("CPU");
+    }
+    return info;
+}
+
+std::vector<TokenId> LlamaModel::tokenize(std::string_view text, bool add_special, bool parse_special) const {
+    // At most one token a byte, and a few that are added.
+    std::vector<TokenId> tokens(text.size() + 8);
+    const auto write = [&] {
+        return llama_tokenize(vocab_, text.data(), static_cast<std::int32_t>(text.size()), tokens.data(),
+                              static_cast<std::int32_t>(tokens.size()), add_special, parse_special);
+    };
+    std::int32_t n_tokens = write();
+    if (n_tokens < 0) {
+        tokens.resize(static_cast<std::size_t>(-n_tokens));
+        n_tokens = write();
+    }
+    tokens.resize(static_cast<std::size_t>(n_tokens));
+    return tokens;
+}
+
+std::string LlamaModel::detokenize(std::span<const TokenId> tokens, bool special) const {
+    std::string text;
+    Detokenizer detokenizer;
+    for (const TokenId token : tokens) {
+        if (token < 0 || token >= n_vocab()) {
+            throw ParameterError("token_ids", "token_ids must be ids from 0 to " + std::to_string(n_vocab() - 1) +
+                                                  ", got " + std::to_string(token));
+        }
+        detokenizer.push(piece(token, special), text);
+    }
+    detokenizer.flush(text);
+    return text;
+}
+
+std::string_view LlamaModel::token_bytes(TokenId token) const {
+    const auto index = static_cast<std::size_t>(token);
+    const std::uint32_t begin = index == 0 ? 0 : piece_ends_[index - 1];
+    return std::string_view(pieces_).substr(begin, piece_ends_[index] - begin);
+}
+
+bool LlamaModel::is_end_of_generation(TokenId token) const { return llama_vocab_is_eog(vocab_, token); }
+
+std::vector<TokenId> LlamaModel::suppressed_tokens() const {
+    std::int32_t n_tokens = 0;
+    const llama_token *tokens = llama_vocab_get_suppress_tokens(vocab_, &n_tokens);
+    return {tokens, tokens + n_tokens};
+}
+
+} // namespace llamad

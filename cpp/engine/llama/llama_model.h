@@ -1,0 +1,84 @@
+// A loaded model: weights and vocabulary, immutable once loaded.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/params.h"
+#include "core/types.h"
+
+// Declared instead of included: who uses a model need not see llama.cpp.
+struct llama_model;
+struct llama_vocab;
+
+namespace llamad {
+
+// What a model says of itself.
+struct ModelInfo {
+    std::string architecture; // general.architecture: llama, qwen3, ...
+    std::string description;  // "llama 135M Q4_1", say
+    std::uint64_t n_params = 0;
+    std::uint64_t size_bytes = 0; // of the tensors
+    std::int32_t n_vocab = 0;
+    std::int32_t n_ctx = 0;       // tokens per slot
+    std::int32_t n_ctx_train = 0; // tokens the model was trained for
+    std::int32_t n_parallel = 0;
+    bool has_chat_template = false;
+    std::vector<std::string> devices; // that hold weights: "CPU", "CUDA0", ...
+};
+
+// Owns a llama_model. Everything const may be called from any thread.
+class LlamaModel {
+  public:
+    // Called with the loaded fraction, 0 to 1; returning false gives up.
+    using Progress = std::function<bool(float)>;
+
+    // Blocks while the weights are read. Throws ModelError.
+    LlamaModel(const EngineConfig &config, const Progress &progress);
+
+    llama_model *get() const { return model_.get(); }
+    const llama_vocab *vocab() const { return vocab_; }
+    ModelInfo info() const;
+    std::int32_t n_vocab() const { return static_cast<std::int32_t>(piece_ends_.size()); }
+
+    // `parse_special`: text such as "<|im_end|>" becomes the token it names.
+    std::vector<TokenId> tokenize(std::string_view text, bool add_special, bool parse_special) const;
+
+    // Valid UTF-8. `special`: control tokens are written out. Throws ParameterError for an id that is
+    // not in the vocabulary.
+    std::string detokenize(std::span<const TokenId> tokens, bool special) const;
+
+    // The token's bytes without control tokens; requires 0 <= token < n_vocab().
+    std::string_view token_bytes(TokenId token) const;
+
+    bool is_end_of_generation(TokenId token) const;
+
+    // Every token that ends a generation.
+    const std::vector<TokenId> &end_of_generation_tokens() const { return eog_tokens_; }
+
+    // Tokens that the model's file forbids (tokenizer.ggml.suppress_tokens).
+    std::vector<TokenId> suppressed_tokens() const;
+
+  private:
+    void require_text_generation() const;
+    void index_vocabulary();
+    std::string piece(TokenId token, bool special) const;
+
+    struct Deleter {
+        void operator()(llama_model *model) const;
+    };
+    std::unique_ptr<llama_model, Deleter> model_;
+    const llama_vocab *vocab_ = nullptr;
+    std::string path_;
+    std::int32_t n_gpu_layers_;
+    std::string pieces_; // the bytes of all tokens in one run: looked up for every generated token
+    std::vector<std::uint32_t> piece_ends_;
+    std::vector<TokenId> eog_tokens_;
+};
+
+} // namespace llamad

@@ -1,0 +1,19 @@
+// Turns what a caller says into a Request that the engine can carry out without further checks.
+#pragma once
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "core/params.h"
+#include "core/request.h"
+#include "llama/llama_model.h"
+
+namespace llamad {
+
+// `n_ctx`: tokens that a slot has room for. `params` must have passed validate().
+// Any thread. Throws ParameterError, ContextLengthError, GrammarError.
+std::unique_ptr<Request> build_request(const LlamaModel &model, std::int32_t n_ctx, std::vector<TokenId> prompt,
+                                       const SamplingParams &params, bool stream);
+
+} // namespace llamad

@@ -1,0 +1,116 @@
+"""Every exception that llamad raises, drawn as one tree.
+
+    LlamadError
+    ├── ModelError                 something is wrong with a model file
+    │   ├── ModelNotFoundError     the path does not exist (also a FileNotFoundError)
+    │   ├── InvalidModelError      not a GGUF, or one that llama.cpp cannot read
+    │   │   └── TruncatedModelError    the file ends before its tensors do
+    │   └── ModelLoadError         a good file that could not be loaded (memory, device, ...)
+    ├── RequestError               the caller asked for something impossible (also a ValueError)
+    │   ├── ParameterError         a parameter is unknown, of the wrong type or out of range
+    │   ├── ContextLengthError     the prompt does not fit into the context
+    │   ├── TemplateError          the messages do not fit the model's chat template
+    │   └── GrammarError           the grammar does not parse
+    ├── SettingsError              a flag, variable or configuration key is wrong (also a ValueError)
+    ├── PullError                  a model could not be fetched
+    ├── UnknownModelError          no model of this name is served
+    ├── ModelLoadingError          the model is still being loaded; try again later
+    ├── QueueFullError             the bounded queue has no room; try again later
+    ├── EngineClosedError          the engine was closed before or while it worked on this
+    └── GenerationError            decoding failed; other requests are not affected
+
+The native engine raises the same classes: `cpp/bindings/errors.cpp` maps each C++ exception to its
+namesake here.
+"""
+
+from __future__ import annotations
+
+
+class LlamadError(Exception):
+    """Base of every exception raised by llamad."""
+
+
+class ModelError(LlamadError):
+    """Something is wrong with a model file."""
+
+
+class ModelNotFoundError(ModelError, FileNotFoundError):
+    """The model file does not exist."""
+
+
+class InvalidModelError(ModelError):
+    """The file is not a GGUF model, or one that llama.cpp cannot read."""
+
+
+class TruncatedModelError(InvalidModelError):
+    """The file ends before its tensors do: an interrupted download, usually."""
+
+
+class ModelLoadError(ModelError):
+    """The file is sound, but the model could not be loaded (memory, device, context size)."""
+
+
+class RequestError(LlamadError, ValueError):
+    """The caller asked for something that cannot be done.
+
+    Attributes:
+        param: name of the offending parameter, or None where no single one is to blame.
+    """
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class ParameterError(RequestError):
+    """A parameter is unknown, has the wrong type or lies outside its range."""
+
+
+class ContextLengthError(RequestError):
+    """The prompt does not fit into the context of one slot."""
+
+
+class TemplateError(RequestError):
+    """The messages do not fit the model's chat template."""
+
+
+class GrammarError(RequestError):
+    """The grammar does not parse."""
+
+
+class SettingsError(LlamadError, ValueError):
+    """A flag, an environment variable or a key of the configuration file is wrong."""
+
+
+class PullError(LlamadError):
+    """A model could not be fetched; no half-made model is left behind."""
+
+
+class UnknownModelError(LlamadError):
+    """No model of this name is served.
+
+    Attributes:
+        model: the name that was asked for.
+        known: the names there are.
+    """
+
+    def __init__(self, message: str, *, model: str, known: list[str]) -> None:
+        super().__init__(message)
+        self.model = model
+        self.known = known
+
+
+class ModelLoadingError(LlamadError):
+    """The model is still being loaded after the time that a request may wait for it."""
+
+
+class QueueFullError(LlamadError):
+    """The bounded queue has no room for another request; try again later."""
+
+
+class EngineClosedError(LlamadError):
+    """The engine was closed before or while it worked on this request."""
+
+
+class GenerationError(LlamadError):
+    """Decoding failed for this request; other requests are not affected."""

@@ -1,0 +1,106 @@
+"""`Generation`: a request that runs in the background of a blocking `Engine`."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from .results import Delta, Result, result_from_finish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ._engine import Finish
+
+
+class Generation:
+    """One accepted request of an `Engine`; usable from any thread.
+
+    Attributes:
+        request_id: the engine's id of the request.
+    """
+
+    def __init__(
+        self,
+        request_id: int,
+        cancel: Callable[[int], None],
+        on_token: Callable[[Delta], object] | None = None,
+    ) -> None:
+        self.request_id = request_id
+        self._cancel = cancel
+        self._on_token = on_token
+        self._changed = threading.Condition()
+        self._deltas: list[Delta] = []
+        self._finish: Finish | None = None
+        self._callback_error: BaseException | None = None
+
+    def cancel(self) -> None:
+        """Ask the engine to stop at the next step; idempotent, and harmless after the end."""
+        if self._finish is None:
+            self._cancel(self.request_id)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the generation is over."""
+        return self._finish is not None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the end, at most `timeout` seconds; return whether it has come."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._finish is not None, timeout)
+
+    def result(self, timeout: float | None = None) -> Result:
+        """Wait for the end and return the whole generation.
+
+        Args:
+            timeout: seconds to wait; None waits as long as it takes.
+
+        Raises:
+            TimeoutError: it has not finished in time; it goes on.
+            EngineClosedError, GenerationError: it ended with an error.
+            Exception: whatever the `on_token` callback raised; the request was cancelled then.
+        """
+        if not self.wait(timeout):
+            raise TimeoutError(f"the generation has not finished within {timeout} s")
+        if self._callback_error is not None:
+            raise self._callback_error
+        assert self._finish is not None
+        text = "".join(delta.text for delta in self._deltas)
+        token_ids = [token for delta in self._deltas for token in delta.token_ids]
+        return result_from_finish(text, token_ids, self._finish)
+
+    def __iter__(self) -> Iterator[Delta]:
+        """Yield the deltas as they come; leaving the loop early cancels the request.
+
+        Raises:
+            EngineClosedError, GenerationError: the request ended with an error.
+        """
+        n_seen = 0
+        try:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: len(self._deltas) > n_seen or self._finish is not None)
+                    fresh = self._deltas[n_seen:]
+                if not fresh:
+                    break
+                n_seen += len(fresh)
+                yield from fresh
+            self.result()  # raises what went wrong
+        finally:
+            self.cancel()
+
+    def push(self, text: str, token_ids: list[int], finish: Finish | None) -> None:
+        """Take one drained event; called on the draining thread."""
+        delta = Delta(text, token_ids) if text or token_ids else None
+        if delta is not None and self._on_token is not None and self._callback_error is None:
+            try:
+                self._on_token(delta)
+            except Exception as error:
+                self._callback_error = error
+                self.cancel()
+        with self._changed:
+            if delta is not None:
+                self._deltas.append(delta)
+            if finish is not None:
+                self._finish = finish
+            self._changed.notify_all()

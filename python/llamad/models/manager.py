@@ -1,0 +1,190 @@
+"""`ModelManager`: models load on their first request, once however many ask."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from llamad.errors import (
+    EngineClosedError,
+    ModelError,
+    ModelLoadError,
+    ModelLoadingError,
+    UnknownModelError,
+)
+
+from .specs import ModelSpec, Scan, scan
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from llamad.async_engine import EngineProtocol
+
+ModelState = Literal["unloaded", "loading", "loaded", "failed"]
+"""`failed`: the last attempt to load it failed; the next request tries again."""
+
+_logger = logging.getLogger(__name__)
+
+_RESCAN_INTERVAL_S = 1.0
+"""A look at a directory of a hundred files takes a few milliseconds of the event loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One line of the list of models.
+
+    Attributes:
+        id: the name by which requests ask for it.
+        path: the file that is loaded; of a split model, the first part.
+        size_bytes: of all its files.
+        created: Unix time of the newest file's last change, in seconds.
+        state: whether it is loaded.
+    """
+
+    id: str
+    path: Path
+    size_bytes: int
+    created: int
+    state: ModelState
+
+
+class ModelManager:
+    """The models of a directory and the engines of those that are loaded.
+
+    Lives on one event loop. The directory is the catalogue: files that come or go are noticed
+    within a second. A loaded model is served and listed even when its file is gone.
+
+    Args:
+        directory: where the models are; see `llamad.models.specs`.
+        load: makes the engine of a model. When `close` cancels it, it frees what it holds.
+        load_timeout: how long one call of `get` waits for a load, in seconds. The load goes on.
+        clock: monotonic time in seconds, for the age of the last look at the directory.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        load: Callable[[ModelSpec], Awaitable[EngineProtocol]],
+        load_timeout: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._directory = directory
+        self._load = load
+        self._load_timeout = load_timeout
+        self._clock = clock
+        self._scan = Scan({}, ())
+        self._scanned_at: float | None = None
+        self._loaded: dict[str, tuple[ModelSpec, EngineProtocol]] = {}
+        self._loads: dict[str, asyncio.Task[EngineProtocol]] = {}
+        self._failed: set[str] = set()
+        self._closed = False
+
+    def entries(self) -> list[ModelEntry]:
+        """List the models there are, by id."""
+        specs = self._models() | {model_id: spec for model_id, (spec, _) in self._loaded.items()}
+        return [
+            ModelEntry(spec.id, spec.path, spec.size_bytes, spec.created, self._state(spec.id))
+            for _, spec in sorted(specs.items())
+        ]
+
+    def engines(self) -> dict[str, EngineProtocol]:
+        """Return the engines of the loaded models, by id."""
+        return {model_id: engine for model_id, (_, engine) in self._loaded.items()}
+
+    async def get(self, model_id: str) -> EngineProtocol:
+        """Return a model's engine; load the model first where that is needed.
+
+        Cancelling one caller cancels neither the load nor anybody else's wait.
+
+        Raises:
+            UnknownModelError: the directory has no such model.
+            ModelLoadingError: the load took longer than `load_timeout`; it goes on.
+            ModelError: the load failed. The next call tries again.
+            EngineClosedError: the manager is closed.
+        """
+        if self._closed:
+            raise EngineClosedError("the server is shutting down")
+        if model_id in self._loaded:
+            return self._loaded[model_id][1]
+        load = self._loads.get(model_id) or self._start(model_id)
+        # Unlike `wait_for`, `wait` leaves the task alone when its caller gives up or is cancelled.
+        done, _ = await asyncio.wait({load}, timeout=self._load_timeout)
+        if not done:
+            raise ModelLoadingError(
+                f"model {model_id!r} is still loading after {self._load_timeout:g} s; try again later"
+            )
+        if self._closed:
+            raise EngineClosedError("the server is shutting down")
+        return load.result()
+
+    async def close(self) -> None:
+        """Give up the loads under way and close every engine; idempotent.
+
+        An engine that fails to close is logged, and keeps no other open.
+        """
+        self._closed = True
+        loads = list(self._loads.values())
+        for load in loads:
+            load.cancel()
+        await asyncio.gather(*loads, return_exceptions=True)
+        # Only now: a load that finished in spite of the cancellation has left its engine here.
+        engines = self.engines()
+        results = await asyncio.gather(*(e.close() for e in engines.values()), return_exceptions=True)
+        self._loaded.clear()
+        for model_id, result in zip(engines, results, strict=True):
+            if isinstance(result, Exception):
+                _logger.error("closing %s failed", model_id, exc_info=result)
+
+    def _state(self, model_id: str) -> ModelState:
+        if model_id in self._loaded:
+            return "loaded"
+        if model_id in self._loads:
+            return "loading"
+        return "failed" if model_id in self._failed else "unloaded"
+
+    def _models(self) -> dict[str, ModelSpec]:
+        now = self._clock()
+        if self._scanned_at is None or now - self._scanned_at >= _RESCAN_INTERVAL_S:
+            known_problems = set(self._scan.problems)
+            self._scan = scan(self._directory)
+            self._scanned_at = now
+            for problem in self._scan.problems:
+                if problem not in known_problems:
+                    _logger.warning("%s: %s", self._directory, problem)
+        return self._scan.models
+
+    def _start(self, model_id: str) -> asyncio.Task[EngineProtocol]:
+        spec = self._models().get(model_id)
+        if spec is None:
+            known = [entry.id for entry in self.entries()]
+            there_are = f"there are: {', '.join(known)}" if known else "the model directory holds none"
+            raise UnknownModelError(f"no model {model_id!r}; {there_are}", model=model_id, known=known)
+        load = asyncio.create_task(self._run(spec), name=f"load {model_id}")
+        # Looked at even when every waiter has gone, else asyncio reports it as never retrieved.
+        load.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self._loads[model_id] = load
+        self._failed.discard(model_id)
+        return load
+
+    async def _run(self, spec: ModelSpec) -> EngineProtocol:
+        started = self._clock()
+        _logger.info("loading %s (%.0f MiB)", spec.id, spec.size_bytes / 2**20)
+        try:
+            engine = await self._load(spec)
+        except Exception as error:
+            self._failed.add(spec.id)
+            if isinstance(error, ModelError):
+                _logger.warning("loading %s failed: %s", spec.id, error)
+                raise
+            _logger.exception("loading %s failed", spec.id)
+            raise ModelLoadError(f"model {spec.id!r} could not be loaded: {error}") from error
+        finally:
+            del self._loads[spec.id]
+        self._loaded[spec.id] = (spec, engine)
+        _logger.info("loaded %s in %.1f s", spec.id, self._clock() - started)
+        return engine

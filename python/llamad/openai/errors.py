@@ -1,0 +1,97 @@
+"""From the exception tree to OpenAI's error envelope: the one place that knows both.
+
+| exception | status | code |
+|---|---|---|
+| `ContextLengthError` | 400 | `context_length_exceeded` |
+| other `RequestError` | 400 | `invalid_request` |
+| `UnknownModelError` | 404 | `model_not_found` |
+| `QueueFullError` | 429 | `queue_full` |
+| `ModelLoadingError` | 503 | `model_loading` |
+| `EngineClosedError` | 503 | `server_stopping` |
+| `ModelError` | 500 | `model_load_failed` |
+| `GenerationError` | 500 | `generation_failed` |
+| anything else | 500 | `internal_error` |
+
+What a client did wrong is told in full. Of what went wrong inside, the client learns that it did and
+the log learns why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import orjson
+
+from .. import errors
+
+
+@dataclass(frozen=True, slots=True)
+class WireError:
+    """An error as the client sees it.
+
+    Attributes:
+        status: of HTTP.
+        type: OpenAI's coarse class: `invalid_request_error`, `rate_limit_error` or `server_error`.
+        code: what went wrong, for programs.
+        message: what went wrong, for people.
+        param: the field to blame, if one is.
+        retry_after: seconds after which the same request may succeed, if it may.
+    """
+
+    status: int
+    type: str
+    code: str
+    message: str
+    param: str | None = None
+    retry_after: int | None = None
+
+    def body(self) -> bytes:
+        """Return the JSON envelope."""
+        return orjson.dumps(
+            {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+        )
+
+
+def invalid(status: int, code: str, message: str, param: str | None = None) -> WireError:
+    """Return an error that is the client's to mend."""
+    return WireError(status, "invalid_request_error", code, message, param)
+
+
+STOPPING = WireError(
+    503, "server_error", "server_stopping", "the server is shutting down; try again later", retry_after=5
+)
+
+_INTERNAL = WireError(500, "server_error", "internal_error", "internal error; the server's log says why")
+
+_BLAMED: dict[type[errors.RequestError], str] = {
+    errors.ContextLengthError: "messages",
+    errors.TemplateError: "messages",
+    errors.GrammarError: "grammar",
+}
+"""The field to blame where the error itself does not name one."""
+
+
+def wire_error(error: Exception) -> WireError:
+    """Return what a client is told of an exception."""
+    message = str(error)
+    match error:
+        case errors.RequestError():
+            exceeded = isinstance(error, errors.ContextLengthError)
+            code = "context_length_exceeded" if exceeded else "invalid_request"
+            return invalid(400, code, message, error.param or _BLAMED.get(type(error)))
+        case errors.UnknownModelError():
+            return invalid(404, "model_not_found", message, "model")
+        case errors.QueueFullError():
+            return WireError(429, "rate_limit_error", "queue_full", message, retry_after=1)
+        case errors.ModelLoadingError():
+            return WireError(503, "server_error", "model_loading", message, retry_after=5)
+        case errors.EngineClosedError():
+            return STOPPING
+        case errors.ModelError():
+            told = "the model could not be loaded; the server's log says why"
+            return WireError(500, "server_error", "model_load_failed", told)
+        case errors.GenerationError():
+            told = "the generation failed; other requests are not affected"
+            return WireError(500, "server_error", "generation_failed", told)
+        case _:
+            return _INTERNAL

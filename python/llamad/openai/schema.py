@@ -1,0 +1,151 @@
+"""What a request may say: one table per endpoint, one typed struct per parsed request."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from ..errors import ParameterError, RequestError
+from ..sampling import SamplingParams
+from .fields import (
+    INT64_MAX,
+    INT64_MIN,
+    Boolean,
+    Field,
+    Integer,
+    LogitBias,
+    Nested,
+    Number,
+    Only,
+    String,
+    Strings,
+    parse_fields,
+)
+from .messages import Messages
+
+_logger = logging.getLogger(__name__)
+
+SAMPLING_FIELDS = (
+    Field("max_tokens", Integer(1), "max_tokens"),
+    Field("max_completion_tokens", Integer(1), "max_tokens"),
+    Field("temperature", Number(0), "temperature"),
+    Field("top_p", Number(0, 1, above_minimum=True), "top_p"),
+    Field("frequency_penalty", Number(-2, 2), "frequency_penalty"),
+    Field("presence_penalty", Number(-2, 2), "presence_penalty"),
+    Field("stop", Strings(64, or_one=True), "stop"),
+    Field("seed", Integer(INT64_MIN, INT64_MAX), "seed"),
+    Field("logit_bias", LogitBias(), "logit_bias"),
+    # From here on extensions, named as llama.cpp names them.
+    Field("top_k", Integer(), "top_k"),
+    Field("min_p", Number(0, 1), "min_p"),
+    Field("typical_p", Number(0, 1, above_minimum=True), "typical_p"),
+    Field("repeat_penalty", Number(0, above_minimum=True), "repeat_penalty"),
+    Field("repeat_last_n", Integer(-1), "repeat_last_n"),
+    Field("dry_multiplier", Number(0), "dry_multiplier"),
+    Field("dry_base", Number(1), "dry_base"),
+    Field("dry_allowed_length", Integer(), "dry_allowed_length"),
+    Field("dry_penalty_last_n", Integer(-1), "dry_penalty_last_n"),
+    Field("dry_sequence_breakers", Strings(64), "dry_sequence_breakers"),
+    Field("xtc_probability", Number(0, 1), "xtc_probability"),
+    Field("xtc_threshold", Number(0, 1), "xtc_threshold"),
+    Field("mirostat", Integer(0, 2), "mirostat"),
+    Field("mirostat_tau", Number(0), "mirostat_tau"),
+    Field("mirostat_eta", Number(0), "mirostat_eta"),
+    Field("grammar", String(), "grammar"),
+    Field("ignore_eos", Boolean(), "ignore_eos"),
+)
+"""How to sample; the targets are the names of `SamplingParams`, whose defaults hold where absent."""
+
+STREAM_OPTIONS_FIELDS = (Field("include_usage", Boolean(), "include_usage"),)
+
+CHAT_FIELDS = (
+    Field("model", String(), "model", required=True),
+    Field("messages", Messages(), "messages", required=True),
+    Field("stream", Boolean(), "stream"),
+    Field("stream_options", Nested(STREAM_OPTIONS_FIELDS), "stream_options"),
+    # Labels for the caller's own bookkeeping: they do not change the answer.
+    Field("user", String()),
+    Field("safety_identifier", String()),
+    Field("prompt_cache_key", String()),
+    # Fields that would change the answer, if they were served.
+    Field("n", Only((1,), "more than one choice per request is")),
+    Field("tools", Only(([],), "tool calling is")),
+    Field("tool_choice", Only(("none",), "tool calling is")),
+    Field("functions", Only(([],), "function calling is")),
+    Field("function_call", Only(("none",), "function calling is")),
+    Field("response_format", Only(({"type": "text"},), "structured output is")),
+    Field("logprobs", Only((False,), "logprobs are")),
+    Field("top_logprobs", Only((0,), "logprobs are")),
+    Field("modalities", Only((["text"],), "output other than text is")),
+    Field("audio", Only((), "audio output is")),
+    Field("web_search_options", Only((), "web search is")),
+)
+"""`POST /v1/chat/completions`, together with `SAMPLING_FIELDS`."""
+
+_CHAT_NAMES = frozenset(field.name for field in CHAT_FIELDS + SAMPLING_FIELDS)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A chat completion request that has been checked.
+
+    Attributes:
+        model: id of the model.
+        messages: the conversation, a JSON array.
+        sampling: how to sample.
+        stream: whether to answer with server-sent events.
+        include_usage: whether the stream ends with a chunk of token counts.
+    """
+
+    model: str
+    messages: bytes
+    sampling: SamplingParams
+    stream: bool = False
+    include_usage: bool = False
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Parse a request's body.
+
+    Raises:
+        RequestError: it is empty, not valid JSON in UTF-8, or not an object.
+    """
+    if not body:
+        raise RequestError("the body is empty; it must be a JSON object")
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RequestError(f"the body is not valid JSON: {error}") from None
+    if not isinstance(parsed, dict):
+        raise RequestError(f"the body must be a JSON object, not {type(parsed).__name__}")
+    return parsed
+
+
+def parse_chat(body: bytes) -> ChatRequest:
+    """Parse and check the body of a chat completion request.
+
+    Raises:
+        RequestError: the body is not a JSON object.
+        ParameterError: a field is missing, has the wrong type, lies outside its range, or asks for
+            something that is not served.
+    """
+    parsed = parse_object(body)
+    values = parse_fields(CHAT_FIELDS, parsed)
+    sampling = SamplingParams(**parse_fields(SAMPLING_FIELDS, parsed))
+    unknown = parsed.keys() - _CHAT_NAMES
+    if unknown:
+        _logger.debug("ignoring unknown fields: %r", sorted(unknown))
+    stream = values.get("stream", False)
+    options = values.get("stream_options")
+    if options is not None and not stream:
+        raise ParameterError("'stream_options' is only allowed with 'stream': true", param="stream_options")
+    return ChatRequest(
+        model=values["model"],
+        messages=values["messages"],
+        sampling=sampling,
+        stream=stream,
+        include_usage=bool(options and options.get("include_usage")),
+    )

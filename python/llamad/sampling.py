@@ -1,0 +1,108 @@
+"""How the next token is chosen: `SamplingParams`, one frozen dataclass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from . import _engine, errors
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """Parameters of one generation.
+
+    Names and defaults are llama.cpp's (`common_params_sampling`), so that a model card's advice can
+    be pasted. Ranges are checked when the object is made, by the engine itself.
+
+    Attributes:
+        max_tokens: most tokens to generate; None: until the context is full.
+        temperature: 0 is greedy; higher is more random. Range [0, inf).
+        top_k: keep the k likeliest tokens; 0 or -1 keeps all.
+        top_p: keep the likeliest tokens whose probabilities add up to p. Range (0, 1]; 1 is off.
+        min_p: drop tokens less likely than p times the likeliest. Range [0, 1]; 0 is off.
+        typical_p: locally typical sampling. Range (0, 1]; 1 is off.
+        repeat_penalty: divides the logits of recent tokens. Range (0, inf); 1 is off.
+        repeat_last_n: how many recent tokens the three penalties look at; 0 none, -1 the context.
+        frequency_penalty: subtracted per earlier occurrence. Range [-2, 2]; 0 is off.
+        presence_penalty: subtracted once if the token occurred. Range [-2, 2]; 0 is off.
+        dry_multiplier: strength of the DRY repetition penalty; 0 is off.
+        dry_base: base of DRY's exponential growth.
+        dry_allowed_length: repetitions up to this length are free.
+        dry_penalty_last_n: tokens that DRY scans; 0 none, -1 the context.
+        dry_sequence_breakers: strings that end a repetition for DRY.
+        xtc_probability: chance of excluding top choices. Range [0, 1]; 0 is off.
+        xtc_threshold: XTC removes tokens at least this likely, but the last. Above 0.5 is off.
+        mirostat: 0 off, 1 Mirostat, 2 Mirostat 2.0. Replaces top-k, top-p, min-p and typical.
+        mirostat_tau: Mirostat's target entropy, in nats.
+        mirostat_eta: Mirostat's learning rate.
+        logit_bias: token id -> value added to its logit; -inf forbids it.
+        seed: of the random generator; None or -1: a new one each time.
+        grammar: GBNF that the output must match; "" for none.
+        stop: strings that end the generation; never part of the output. At most 64.
+        ignore_eos: never end on an end-of-generation token.
+    """
+
+    max_tokens: int | None = None
+    temperature: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    typical_p: float = 1.0
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = 64
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = 64
+    dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
+    logit_bias: Mapping[int, float] | Sequence[tuple[int, float]] = ()
+    seed: int | None = None
+    grammar: str = ""
+    stop: str | Sequence[str] = ()
+    ignore_eos: bool = False
+    native: _engine.SamplingParams = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Normalise the containers (so that the object can be hashed) and validate."""
+        set_field = object.__setattr__
+        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+        set_field(self, "stop", stop)
+        set_field(self, "dry_sequence_breakers", tuple(self.dry_sequence_breakers))
+        bias = self.logit_bias
+        pairs = bias.items() if isinstance(bias, Mapping) else bias
+        set_field(self, "logit_bias", tuple((token, value) for token, value in pairs))
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+        set_field(self, "native", _engine.SamplingParams(**values))
+
+
+FIELD_NAMES = frozenset(f.name for f in fields(SamplingParams) if f.init)
+"""The names that `SamplingParams` and every `**sampling` argument accept."""
+
+
+def sampling_params(params: SamplingParams | None, overrides: dict[str, Any]) -> SamplingParams:
+    """Combine an optional `SamplingParams` with keyword overrides.
+
+    Raises:
+        ParameterError: an override has an unknown name, a wrong type or a value out of range.
+    """
+    unknown = sorted(set(overrides) - FIELD_NAMES)
+    if unknown:
+        raise errors.ParameterError(
+            f"unknown sampling parameter {unknown[0]!r}; known are {', '.join(sorted(FIELD_NAMES))}",
+            param=unknown[0],
+        )
+    if params is None:
+        return SamplingParams(**overrides)
+    if not overrides:
+        return params
+    base = {name: getattr(params, name) for name in FIELD_NAMES}
+    return SamplingParams(**(base | overrides))

@@ -1,0 +1,1 @@
+"""HTTP: routes, clients that vanish, limits, life and death of the process."""

@@ -1,0 +1,42 @@
+"""What the server says when it starts."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ..models.manager import ModelEntry
+
+_MOST_LISTED = 20
+
+
+def text(directory: Path, entries: Sequence[ModelEntry], url: str, monitor_url: str | None) -> str:
+    """Return the lines: what is served, where, and a command to try it.
+
+    The line "llamad: listening on URL" is for programs too.
+    """
+    count = "1 model" if len(entries) == 1 else f"{len(entries)} models"
+    lines = [f"llamad: serving {count} from {directory}"]
+    lines += [f"  {entry.id}  ({entry.size_bytes / 2**20:.0f} MiB)" for entry in entries[:_MOST_LISTED]]
+    if len(entries) > _MOST_LISTED:
+        lines.append(f"  and {len(entries) - _MOST_LISTED} more; see {url}/v1/models")
+    if monitor_url is not None:
+        lines.append(f"llamad: monitoring on {monitor_url} (/healthz, /readyz, /metrics)")
+    lines.append(f"llamad: listening on {url}")
+    if entries:
+        lines += ["try it:", f"  {_curl(url, entries[0].id)}"]
+    return "\n".join(lines)
+
+
+def _curl(url: str, model: str) -> str:
+    messages = [{"role": "user", "content": "What is a slot?"}]
+    body = json.dumps({"model": model, "messages": messages, "stream": True})
+    return (
+        f"curl -N {shlex.quote(url + '/v1/chat/completions')} "
+        f"-H 'content-type: application/json' -d {shlex.quote(body)}"
+    )

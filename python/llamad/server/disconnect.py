@@ -1,0 +1,79 @@
+"""Noticing that a client has gone.
+
+BlackSheep runs a handler to its end whether anybody listens or not, and closing the socket stops no
+streaming response either. What does tell at once is the ASGI receive channel: after the body, the
+next thing it says is that the client has disconnected. So one task per request waits for just that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from ..stream import TokenStream
+    from .asgi import Receive
+
+T = TypeVar("T")
+
+
+class ClientGoneError(Exception):
+    """The client has closed its connection; nobody is there to be answered."""
+
+
+class DisconnectWatch:
+    """Watches the connection of one request whose body has been read.
+
+    A request has two lives. Until it is submitted, `until_gone` runs its preparation and abandons it
+    when the client goes. From then on the client's going cancels the attached stream, whose
+    terminal event ends the handler in the ordinary way.
+
+    Attributes:
+        gone: whether the client has gone.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self.gone = False
+        self._receive = receive
+        self._stream: TokenStream | None = None
+        self._task = asyncio.create_task(self._listen())
+
+    async def until_gone(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` to its end, or cancel it as soon as the client goes.
+
+        Raises:
+            ClientGoneError: the client went first.
+        """
+        task = asyncio.create_task(work)
+        try:
+            await asyncio.wait((task, self._task), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise ClientGoneError
+            return task.result()
+        finally:
+            task.cancel()
+
+    def attach(self, stream: TokenStream) -> TokenStream:
+        """Cancel this stream when the client goes, or now if it already has; returns the stream.
+
+        To be called in the same breath as `submit`, so that no accepted request is ever unwatched.
+        """
+        self._stream = stream
+        if self.gone:
+            stream.cancel()
+        return stream
+
+    def close(self) -> None:
+        """Stop watching, and cancel the stream unless it has ended; idempotent."""
+        self._task.cancel()
+        if self._stream is not None:
+            self._stream.cancel()
+
+    async def _listen(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        if self._stream is not None:
+            self._stream.cancel()

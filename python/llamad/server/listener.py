@@ -1,0 +1,102 @@
+"""One uvicorn server on one socket, as a task on a loop that somebody else owns."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import TYPE_CHECKING, Self
+
+import uvicorn
+
+from ..errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from .asgi import AsgiApp
+
+_KEEP_ALIVE_S = 75
+"""Longer than clients keep idle connections, so that it is the client that closes them. A server that
+closes first does so now and then just as the next request arrives."""
+
+_CLOSE_S = 3
+"""For clients that do not read the end of their answer, when everything else is over."""
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections from now on, and tell."""
+        await super().startup(sockets)
+        self.up.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone: the lifecycle handles them, for all servers at once."""
+        yield
+
+
+class Listener:
+    """Serves an ASGI application, from entering the context until leaving it.
+
+    Attributes:
+        address: host and port, the real one where port 0 was asked for.
+    """
+
+    def __init__(self, app: AsgiApp, host: str, port: int) -> None:
+        """Bind the socket; nothing is accepted yet.
+
+        Raises:
+            SettingsError: the address cannot be bound.
+        """
+        self._socket = _bind(host, port)
+        self.address: tuple[str, int] = self._socket.getsockname()[:2]
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=_CLOSE_S,
+        )
+        self._server = _Server(config)
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where a client finds it."""
+        host, port = self.address
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        up = asyncio.create_task(self._server.up.wait())
+        await asyncio.wait((up, self._task), return_when=asyncio.FIRST_COMPLETED)
+        if not up.done():
+            up.cancel()
+            await self._task  # raises why it did not come up
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise SettingsError(f"cannot listen on {host} port {port}: {why}") from None

@@ -1,0 +1,117 @@
+"""The second port: is the process alive, is it ready, and what has it done?
+
+Looking never loads a model: only the engines that are there are asked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from blacksheep import Content, Response
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from .routing import Route, json_response, make_application
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from blacksheep import Application, Request
+
+    from .state import ServerState
+
+_COUNTERS = {
+    "prompt_tokens": "Prompt tokens of requests given a slot, cached ones included.",
+    "cached_tokens": "Prompt tokens that were found in the slot's KV cache.",
+    "prefilled_tokens": "Prompt tokens computed.",
+    "generated_tokens": "Tokens sampled.",
+    "steps": "Steps of the engine that computed something.",
+    "decode_calls": "Calls of llama.cpp's decode.",
+}
+_GAUGES = {
+    "running": "Slots with a request.",
+    "waiting": "Requests that wait for a slot.",
+}
+_REASONS = ("stop", "length", "cancelled", "error")
+
+
+class _StateCollector(Collector):
+    """Reads the server's and the engines' own counters when it is asked, and keeps none."""
+
+    def __init__(self, state: ServerState) -> None:
+        self._state = state
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        answered = CounterMetricFamily("llamad_http_requests", "Requests answered.", labels=["status"])
+        for status, count in sorted(self._state.answered.items()):
+            answered.add_metric([str(status)], count)
+        yield answered
+        yield GaugeMetricFamily(
+            "llamad_http_requests_live", "Requests being answered.", len(self._state.live)
+        )
+        stats = {model: engine.stats() for model, engine in self._state.models.engines().items()}
+        for key, text in _COUNTERS.items():
+            counter = CounterMetricFamily(f"llamad_{key}", text, labels=["model"])
+            for model, values in stats.items():
+                counter.add_metric([model], values[key])
+            yield counter
+        for key, text in _GAUGES.items():
+            gauge = GaugeMetricFamily(f"llamad_requests_{key}", text, labels=["model"])
+            for model, values in stats.items():
+                gauge.add_metric([model], values[key])
+            yield gauge
+        yield _finished(stats)
+
+
+def _finished(stats: Mapping[str, Mapping[str, int]]) -> Metric:
+    finished = CounterMetricFamily(
+        "llamad_requests_finished", "Requests ended, by reason.", labels=["model", "reason"]
+    )
+    for model, values in stats.items():
+        for reason in _REASONS:
+            finished.add_metric([model, reason], values[f"finished_{reason}"])
+    return finished
+
+
+class Monitor:
+    """The handlers of the monitor's routes."""
+
+    def __init__(self, state: ServerState) -> None:
+        self._state = state
+        self._registry = CollectorRegistry()
+        self._registry.register(_StateCollector(state))
+        ProcessCollector(registry=self._registry)
+
+    def routes(self) -> list[Route]:
+        """Return the table of routes."""
+        return [
+            Route("GET", "/healthz", self.healthz),
+            Route("GET", "/readyz", self.readyz),
+            Route("GET", "/metrics", self.metrics),
+        ]
+
+    async def healthz(self, _: Request) -> Response:
+        """Say that the process is alive and its event loop turns."""
+        return json_response(200, b'{"status":"ok"}')
+
+    async def readyz(self, _: Request) -> Response:
+        """Say whether new requests are welcome: models preloaded, not draining."""
+        if self._state.draining:
+            return json_response(503, b'{"status":"draining"}')
+        if not self._state.ready:
+            return json_response(503, b'{"status":"loading"}')
+        return json_response(200, b'{"status":"ready"}')
+
+    async def metrics(self, _: Request) -> Response:
+        """Return all metrics in Prometheus' text format."""
+        return Response(200, None, Content(CONTENT_TYPE_LATEST.encode(), generate_latest(self._registry)))
+
+
+def make_monitor(state: ServerState) -> Application:
+    """Build the monitor. Its own requests are neither counted nor logged."""
+    return make_application(Monitor(state).routes())

@@ -1,0 +1,69 @@
+"""What the requests of one server share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ..async_engine import EngineProtocol
+    from ..models.manager import ModelEntry
+    from .exchange import Exchange
+
+
+class Models(Protocol):
+    """What the server needs of the `ModelManager`."""
+
+    def entries(self) -> list[ModelEntry]: ...
+
+    def engines(self) -> dict[str, EngineProtocol]: ...
+
+    async def get(self, model_id: str) -> EngineProtocol: ...
+
+    async def close(self) -> None: ...
+
+
+class ServerState:
+    """Shared by the API, the monitor and the lifecycle; used on one event loop.
+
+    Attributes:
+        models: the models that are served.
+        max_body_bytes: the largest request body.
+        ready: whether the models to preload are loaded.
+        draining: whether the server is shutting down and takes no new requests.
+        live: the requests being answered.
+        answered: how many requests ended with which status.
+    """
+
+    def __init__(self, models: Models, *, max_body_bytes: int) -> None:
+        self.models = models
+        self.max_body_bytes = max_body_bytes
+        self.ready = False
+        self.draining = False
+        self.live: set[Exchange] = set()
+        self.answered: Counter[int] = Counter()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def enter(self, exchange: Exchange) -> None:
+        """Count a request in."""
+        self.live.add(exchange)
+        self._idle.clear()
+
+    def leave(self, exchange: Exchange) -> None:
+        """Count a request out."""
+        self.live.discard(exchange)
+        self.answered[exchange.status] += 1
+        if not self.live:
+            self._idle.set()
+
+    async def wait_idle(self, timeout_s: float) -> bool:
+        """Wait until no request is being answered; return whether that came true in time."""
+        if not self.live:
+            return True
+        try:
+            await asyncio.wait_for(self._idle.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,198 @@
+// Many threads at once. To be run with the thread sanitizer as well.
+#include "core/engine.h"
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <mutex>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+#include "core/errors.h"
+#include "engine_rig.h"
+
+using namespace llamad;
+
+namespace {
+
+constexpr int kSubmitters = 4;
+constexpr int kCancellers = 2;
+constexpr int kPerSubmitter = 400;
+
+struct Asked {
+    std::string prompt;
+    std::int32_t max_tokens;
+};
+
+// Submitters, cancellers and one consumer on one engine.
+class Crowd {
+  public:
+    explicit Crowd(FakeModel &model) : model_(model), engine_(model.runner(), {.prefill_chunk = 8, .max_queue = 32}) {}
+
+    // `close_after`: closes the engine once so many requests have been accepted.
+    void run(std::size_t close_after) {
+        std::thread consumer([this] { consume(); });
+        std::vector<std::thread> cancellers;
+        for (unsigned seed = 0; seed < kCancellers; ++seed) {
+            cancellers.emplace_back([this, seed] { cancel_some(seed); });
+        }
+        std::vector<std::thread> submitters;
+        for (unsigned seed = 0; seed < kSubmitters; ++seed) {
+            submitters.emplace_back([this, seed, close_after] { submit_all(seed, close_after); });
+        }
+        for (std::thread &thread : submitters) {
+            thread.join();
+        }
+        all_submitted_ = true;
+        engine_.events().wake();
+        consumer.join();
+        for (std::thread &thread : cancellers) {
+            thread.join();
+        }
+        engine_.close();
+        CHECK(engine_.events().drain().empty());
+    }
+
+    // Each accepted request ended once, and said nothing that is wrong.
+    void check() {
+        CHECK_EQ(results_.size(), asked_.size());
+        for (const auto &[id, asked] : asked_) {
+            const Result &result = results_[id];
+            REQUIRE(result.end.has_value());
+            ++n_ended_[static_cast<std::size_t>(result.end->reason)];
+            const Tokens whole = generated(babble, tokens_of(asked.prompt), static_cast<std::size_t>(asked.max_tokens));
+            const bool complete = result.end->reason == FinishReason::kLength;
+            CHECK(complete ? result.tokens == whole
+                           : std::mismatch(result.tokens.begin(), result.tokens.end(), whole.begin(), whole.end()).first ==
+                                 result.tokens.end());
+            CHECK_EQ(result.end->error_message.empty(), result.end->reason != FinishReason::kError);
+        }
+        for (std::size_t reason = 0; reason < n_ended_.size(); ++reason) {
+            CHECK_EQ(engine_.metrics().finished[reason].load(), n_ended_[reason]);
+        }
+        CHECK_EQ(engine_.metrics().running.load(), 0);
+        CHECK_EQ(engine_.metrics().waiting.load(), 0);
+    }
+
+    std::size_t ended(FinishReason reason) const { return n_ended_[static_cast<std::size_t>(reason)]; }
+    std::size_t n_accepted() const { return asked_.size(); }
+
+  private:
+    void submit_all(unsigned seed, std::size_t close_after) {
+        std::mt19937 random(seed);
+        for (int n = 0; n < kPerSubmitter; ++n) {
+            Asked asked{.prompt = std::string(1 + random() % 20, static_cast<char>('A' + random() % 4)),
+                        .max_tokens = static_cast<std::int32_t>(1 + random() % 12)};
+            asked.prompt += std::to_string(random() % 100);
+            if (random() % 20 == 0) {
+                asked.prompt += static_cast<char>(kPoisonToken);
+            }
+            auto request = make_request(asked.prompt, asked.max_tokens);
+            request->stream = random() % 2 == 0;
+            if (random() % 3 == 0) {
+                request->chain = std::make_unique<FakeChain>(random() % 10 == 0 ? 2 : -1);
+            }
+            if (!submit(std::move(request), std::move(asked))) {
+                return;
+            }
+            if (n_accepted_ == close_after) {
+                engine_.close();
+            }
+        }
+    }
+
+    // Tries again while the queue is full. False: the engine is closed.
+    bool submit(std::unique_ptr<Request> request, Asked asked) {
+        const TimePoint deadline = Clock::now() + kPatience;
+        while (Clock::now() < deadline) {
+            try {
+                const RequestId id = engine_.submit(request);
+                const std::lock_guard lock(mutex_);
+                CHECK(asked_.try_emplace(id, std::move(asked)).second);
+                ++n_accepted_;
+                return true;
+            } catch (const QueueFullError &) {
+                std::this_thread::yield();
+            } catch (const EngineClosedError &) {
+                return false;
+            }
+        }
+        CHECK(!"the queue stayed full");
+        return false;
+    }
+
+    void cancel_some(unsigned seed) {
+        std::mt19937 random(1000 + seed);
+        std::size_t seen = 0;
+        while (!all_ended_) {
+            const std::size_t n_accepted = n_accepted_;
+            if (n_accepted == seen) {
+                std::this_thread::yield();
+                continue;
+            }
+            seen = n_accepted;
+            engine_.cancel(n_accepted + random() % 3); // near the newest: waiting, running, or not there yet
+        }
+    }
+
+    void consume() {
+        const TimePoint deadline = Clock::now() + kPatience;
+        std::size_t n_ends = 0;
+        while (!(all_submitted_ && n_ends == n_accepted_) && Clock::now() < deadline) {
+            engine_.events().wait(std::chrono::milliseconds(1000));
+            for (Event &event : engine_.events().drain()) {
+                Result &result = results_[event.id];
+                CHECK(!result.end);
+                result.tokens.insert(result.tokens.end(), event.tokens.begin(), event.tokens.end());
+                if (event.end) {
+                    result.end = *event.end;
+                    ++n_ends;
+                }
+            }
+        }
+        CHECK_EQ(n_ends, n_accepted_.load());
+        all_ended_ = true;
+    }
+
+    FakeModel &model_;
+    Engine engine_;
+    std::mutex mutex_;
+    std::map<RequestId, Asked> asked_;
+    std::map<RequestId, Result> results_; // the consumer's until it has ended
+    std::array<std::size_t, 4> n_ended_{};
+    std::atomic<std::size_t> n_accepted_{0};
+    std::atomic<bool> all_submitted_{false};
+    std::atomic<bool> all_ended_{false};
+};
+
+} // namespace
+
+TEST("every accepted request ends exactly once, with the right tokens") {
+    FakeModel model;
+    Crowd crowd(model);
+    crowd.run(/*close_after=*/0);
+    crowd.check();
+    CHECK_EQ(crowd.n_accepted(), kSubmitters * kPerSubmitter);
+    CHECK(crowd.ended(FinishReason::kLength) > 0 && crowd.ended(FinishReason::kError) > 0);
+}
+
+TEST("the same with a cache that is too small and cannot be trimmed") {
+    FakeModel model;
+    model.n_cells = 60;
+    model.can_trim_partly = false;
+    Crowd crowd(model);
+    crowd.run(/*close_after=*/0);
+    crowd.check();
+    CHECK_EQ(crowd.n_accepted(), kSubmitters * kPerSubmitter);
+}
+
+TEST("the same with an engine that is closed in the middle") {
+    FakeModel model;
+    Crowd crowd(model);
+    crowd.run(/*close_after=*/kSubmitters * kPerSubmitter / 2);
+    crowd.check();
+    CHECK(crowd.n_accepted() < kSubmitters * kPerSubmitter);
+}

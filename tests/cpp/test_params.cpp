@@ -1,0 +1,180 @@
+#include "core/params.h"
+
+#include <functional>
+#include <initializer_list>
+#include <limits>
+#include <sstream>
+#include <string>
+
+#include "check.h"
+#include "core/errors.h"
+
+using namespace llamad;
+
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr std::int32_t kMax = std::numeric_limits<std::int32_t>::max();
+
+template <typename Params> Params valid() { return {}; }
+template <> EngineConfig valid<EngineConfig>() {
+    EngineConfig config;
+    config.model_path = "model.gguf";
+    return config;
+}
+
+// What validate() says about `params`: the parameter it blames and its message, or nothing.
+template <typename Params> std::pair<std::string, std::string> complaint(const Params &params) {
+    try {
+        params.validate();
+    } catch (const ParameterError &error) {
+        return {error.param, error.what()};
+    }
+    return {};
+}
+
+template <typename Params, typename Value>
+void check_limits(const char *name, Value Params::*field, std::initializer_list<std::type_identity_t<Value>> allowed,
+                  std::initializer_list<std::type_identity_t<Value>> refused) {
+    Params params = valid<Params>();
+    for (const Value &value : allowed) {
+        params.*field = value;
+        CHECK_EQ(complaint(params).second, "");
+    }
+    for (const Value &value : refused) {
+        params.*field = value;
+        std::ostringstream shown;
+        shown << value;
+        const auto [blamed, message] = complaint(params);
+        CHECK_EQ(blamed, name);
+        CHECK(message.starts_with(std::string(name) + " must "));
+        CHECK(message.find(", got ") != std::string::npos);
+        CHECK(message.find(shown.str()) != std::string::npos);
+    }
+}
+
+} // namespace
+
+TEST("the defaults are valid") {
+    CHECK_EQ(complaint(valid<EngineConfig>()).second, "");
+    CHECK_EQ(complaint(SamplingParams{}).second, "");
+}
+
+TEST("an engine needs a model") { CHECK_EQ(complaint(EngineConfig{}).first, "model_path"); }
+
+TEST("limits of the engine's numbers") {
+    check_limits("n_parallel", &EngineConfig::n_parallel, {1, kMaxParallel}, {0, -1, kMaxParallel + 1});
+    check_limits("n_ctx", &EngineConfig::n_ctx, {0, 8, kMax}, {-1, 1, 7});
+    check_limits("n_batch", &EngineConfig::n_batch, {4, 1 << 20}, {0, 3, (1 << 20) + 1});
+    check_limits("n_ubatch", &EngineConfig::n_ubatch, {1, 1 << 20}, {0, -1, (1 << 20) + 1});
+    check_limits("prefill_chunk", &EngineConfig::prefill_chunk, {1, kMax}, {0, -1});
+    check_limits("n_threads", &EngineConfig::n_threads, {0, 512}, {-1, 513});
+    check_limits("n_threads_batch", &EngineConfig::n_threads_batch, {0, 512}, {-1, 513});
+    check_limits("n_gpu_layers", &EngineConfig::n_gpu_layers, {-1, 0, kMax}, {-2});
+    check_limits("main_gpu", &EngineConfig::main_gpu, {0, 7}, {-1});
+    check_limits("max_queue", &EngineConfig::max_queue, {0, kMax}, {-1});
+}
+
+TEST("a batch has room for a row of every slot") {
+    EngineConfig config = valid<EngineConfig>();
+    config.n_parallel = 16;
+    config.n_batch = 16;
+    CHECK_EQ(complaint(config).second, "");
+    config.n_batch = 15;
+    CHECK_EQ(complaint(config).first, "n_batch");
+}
+
+TEST("names the engine knows") {
+    check_limits("flash_attn", &EngineConfig::flash_attn, {"auto", "on", "off"}, {"", "On", "true"});
+    check_limits("cache_type_k", &EngineConfig::cache_type_k, {"f32", "f16", "bf16", "q8_0"}, {"", "f64", "q6_K"});
+    check_limits("cache_type_v", &EngineConfig::cache_type_v, {"f16", "q4_0", "iq4_nl"}, {"F16", "int8"});
+}
+
+TEST("limits of sampling numbers") {
+    check_limits("temperature", &SamplingParams::temperature, {0.0F, 2.0F, 100.0F}, {-0.1F, kNan, kInf});
+    check_limits("top_k", &SamplingParams::top_k, {-1, 0, 1, kMax}, {-2});
+    check_limits("top_p", &SamplingParams::top_p, {0.001F, 1.0F}, {0.0F, -0.5F, 1.01F, kNan});
+    check_limits("min_p", &SamplingParams::min_p, {0.0F, 1.0F}, {-0.01F, 1.01F, kNan});
+    check_limits("typical_p", &SamplingParams::typical_p, {0.001F, 1.0F}, {0.0F, 1.01F, kNan});
+    check_limits("repeat_penalty", &SamplingParams::repeat_penalty, {0.5F, 1.0F, 2.0F}, {0.0F, -1.0F, 1e-45F, kNan, kInf});
+    check_limits("repeat_last_n", &SamplingParams::repeat_last_n, {-1, 0, kMax}, {-2});
+    check_limits("frequency_penalty", &SamplingParams::frequency_penalty, {-2.0F, 2.0F}, {-2.1F, 2.1F, kNan, kInf});
+    check_limits("presence_penalty", &SamplingParams::presence_penalty, {-2.0F, 2.0F}, {-2.1F, 2.1F, kNan, -kInf});
+    check_limits("dry_multiplier", &SamplingParams::dry_multiplier, {0.0F, 3.0F}, {-0.1F, kNan, kInf});
+    check_limits("dry_base", &SamplingParams::dry_base, {1.0F, 4.0F}, {0.9F, kNan, kInf});
+    check_limits("dry_allowed_length", &SamplingParams::dry_allowed_length, {0, 9}, {-1});
+    check_limits("dry_penalty_last_n", &SamplingParams::dry_penalty_last_n, {-1, 0}, {-2});
+    check_limits("xtc_probability", &SamplingParams::xtc_probability, {0.0F, 1.0F}, {-0.1F, 1.1F, kNan});
+    check_limits("xtc_threshold", &SamplingParams::xtc_threshold, {0.0F, 1.0F}, {-0.1F, 1.1F, kNan});
+    check_limits("mirostat", &SamplingParams::mirostat, {0, 1, 2}, {-1, 3});
+    check_limits("mirostat_tau", &SamplingParams::mirostat_tau, {0.0F, 5.0F}, {-0.1F, kNan, kInf});
+    check_limits("mirostat_eta", &SamplingParams::mirostat_eta, {0.0F, 1.0F}, {-0.1F, kNan, kInf});
+}
+
+TEST("max_tokens is at least 1 where given") {
+    SamplingParams params;
+    params.max_tokens = 1;
+    CHECK_EQ(complaint(params).second, "");
+    params.max_tokens = 0;
+    CHECK_EQ(complaint(params).first, "max_tokens");
+    CHECK(complaint(params).second.ends_with("got 0"));
+}
+
+TEST("a bias is for a token and at most finite") {
+    SamplingParams params;
+    params.logit_bias = {{0, -kInf}, {7, 2.5F}};
+    CHECK_EQ(complaint(params).second, "");
+    for (const auto &[entry, shown] : {std::pair{std::pair{-3, 1.0F}, "-3"}, {{1, kInf}, "inf"}, {{1, kNan}, "nan"}}) {
+        params.logit_bias = {{0, 1.0F}, entry};
+        CHECK_EQ(complaint(params).first, "logit_bias");
+        CHECK(complaint(params).second.ends_with(shown));
+    }
+}
+
+TEST("stop strings are few and not empty") {
+    SamplingParams params;
+    params.stop.assign(kMaxStopStrings, "x");
+    CHECK_EQ(complaint(params).second, "");
+    params.stop.emplace_back("x");
+    CHECK_EQ(complaint(params).first, "stop");
+    CHECK(complaint(params).second.ends_with(std::to_string(kMaxStopStrings + 1)));
+    params.stop = {"a", ""};
+    CHECK_EQ(complaint(params).first, "stop");
+}
+
+TEST("plain greedy is temperature 0 and nothing that changes the order of tokens") {
+    using Change = std::function<void(SamplingParams &)>;
+    const auto plain = [](const Change &change) {
+        SamplingParams params;
+        params.temperature = 0;
+        change(params);
+        return params.is_plain_greedy();
+    };
+    CHECK(!SamplingParams{}.is_plain_greedy());
+    for (const Change &harmless : std::initializer_list<Change>{
+             [](SamplingParams &) {},
+             [](SamplingParams &p) { p.top_k = 1; },
+             [](SamplingParams &p) { p.top_p = 0.1F; },
+             [](SamplingParams &p) { p.seed = 7; },
+             [](SamplingParams &p) { p.logit_bias = {{1, -kInf}, {2, -kInf}}; },
+             [](SamplingParams &p) { p.repeat_penalty = 1.5F; p.repeat_last_n = 0; },
+         }) {
+        CHECK(plain(harmless));
+    }
+    for (const Change &harmful : std::initializer_list<Change>{
+             [](SamplingParams &p) { p.temperature = 0.1F; },
+             [](SamplingParams &p) { p.logit_bias = {{1, -kInf}, {2, -100.0F}}; },
+             [](SamplingParams &p) { p.logit_bias = {{1, 0.5F}}; },
+             [](SamplingParams &p) { p.repeat_penalty = 1.5F; },
+             [](SamplingParams &p) { p.repeat_penalty = 0.5F; p.repeat_last_n = -1; },
+             [](SamplingParams &p) { p.frequency_penalty = -1.0F; },
+             [](SamplingParams &p) { p.presence_penalty = 1.0F; },
+             [](SamplingParams &p) { p.dry_multiplier = 0.8F; },
+             [](SamplingParams &p) { p.xtc_probability = 0.5F; },
+             [](SamplingParams &p) { p.mirostat = 2; },
+             [](SamplingParams &p) { p.grammar = "root ::= \"a\""; },
+         }) {
+        CHECK(!plain(harmful));
+    }
+}

@@ -1,0 +1,50 @@
+"""A whole serving process around a fake engine: `python -m tests.python.api.fake_server LAMEDUCK_S`.
+
+It generates one token each 20 ms, as many as `max_tokens` asks for, or without end. The text of a token
+is repeated `seed` times, so that a test can fill a client's buffers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import uvloop
+from llamad import _engine
+from llamad.server import logs
+from llamad.server.lifecycle import run
+from llamad.settings import Settings
+from llamad.stream import TokenStream
+
+from .fakes import FakeEngine, FakeModels, finish
+
+
+class PacedEngine(FakeEngine):
+    def submit(self, prepared: _engine.Prepared) -> TokenStream:
+        stream = super().submit(prepared)
+        params = cast("Any", prepared).params
+        self._next(stream, 0, params.max_tokens, params.seed or 1)
+        return stream
+
+    def _next(self, stream: TokenStream, count: int, most: int | None, times: int) -> None:
+        if stream.finished:
+            return
+        if count == most:
+            stream.push("", [], finish("length", completion=count))
+            return
+        stream.push(f"{count} " * times, [count], None)
+        asyncio.get_running_loop().call_later(0.02, self._next, stream, count + 1, most, times)
+
+
+async def main(lameduck: float, *preload: str) -> int:
+    settings = Settings(
+        model_directory=Path(), port=0, monitor_port=0, lameduck=lameduck, preload_model=preload
+    )
+    logs.set_up("info")
+    return await run(settings, FakeModels({"tiny": PacedEngine()}))
+
+
+if __name__ == "__main__":
+    sys.exit(uvloop.run(main(float(sys.argv[1]), *sys.argv[2:])))

@@ -1,0 +1,142 @@
+"""An engine and a model manager without a model: the test decides what they say, and when."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from llamad import _engine
+from llamad.errors import QueueFullError, UnknownModelError
+from llamad.models.manager import ModelEntry
+from llamad.sampling import SamplingParams
+from llamad.stream import TokenStream
+
+WAIT_S = 30.0
+"""Generous bound of every wait in these tests; only a failing test comes near it."""
+
+
+def finish(reason: str, *, prompt: int = 5, completion: int = 0, cached: int = 2, **error: str) -> Any:
+    return SimpleNamespace(
+        finish_reason=reason,
+        stop_string=None,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cached_tokens=cached,
+        queue_s=0.001,
+        prefill_s=0.002,
+        decode_s=0.003,
+        error_kind=error.get("kind", ""),
+        error_message=error.get("message", ""),
+    )
+
+
+@dataclass
+class FakeEngine:
+    """Answers each request with `texts`; with `texts=None` the test pushes the events itself.
+
+    `prepare_error` and `submit_error` are raised where the real engine would raise them, and
+    `prepare_gate` holds every preparation up until it is set.
+    """
+
+    texts: list[str] | None = None
+    prepare_error: Exception | None = None
+    submit_error: Exception | None = None
+    prepare_gate: asyncio.Event | None = None
+    prepared: list[Any] = field(default_factory=list)
+    streams: list[TokenStream] = field(default_factory=list)
+    submitted: asyncio.Event = field(default_factory=asyncio.Event)
+    preparing: asyncio.Event = field(default_factory=asyncio.Event)
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: bool = False
+
+    @property
+    def info(self) -> _engine.ModelInfo:
+        return cast("_engine.ModelInfo", SimpleNamespace(n_ctx=2048))
+
+    async def prepare_chat(
+        self, messages_json: str | bytes, params: SamplingParams, *, stream: bool
+    ) -> _engine.Prepared:
+        self.preparing.set()
+        if self.prepare_gate is not None:
+            await self.prepare_gate.wait()
+        if self.prepare_error is not None:
+            raise self.prepare_error
+        return cast(
+            "_engine.Prepared",
+            SimpleNamespace(messages=messages_json, params=params, stream=stream, n_prompt_tokens=5),
+        )
+
+    def submit(self, prepared: _engine.Prepared) -> TokenStream:
+        if self.submit_error is not None:
+            raise self.submit_error
+        stream = TokenStream(len(self.streams), self._cancel)
+        self.prepared.append(prepared)
+        self.streams.append(stream)
+        self.submitted.set()
+        if self.texts is not None:
+            for text in self.texts:
+                asyncio.get_running_loop().call_soon(stream.push, text, [1], None)
+            end = finish("stop", completion=len(self.texts))
+            asyncio.get_running_loop().call_soon(stream.push, "", [], end)
+        return stream
+
+    def _cancel(self, request_id: int) -> None:
+        self.cancelled.set()
+        stream = self.streams[request_id]
+        asyncio.get_running_loop().call_soon(self._end_cancelled, stream)
+
+    def _end_cancelled(self, stream: TokenStream) -> None:
+        if not stream.finished:
+            stream.push("", [], finish("cancelled"))
+
+    def stats(self) -> dict[str, Any]:
+        counters = ("prompt_tokens", "cached_tokens", "prefilled_tokens", "generated_tokens", "steps")
+        stats: dict[str, Any] = dict.fromkeys((*counters, "decode_calls", "waiting"), 7)
+        finished = {f"finished_{reason}": 4 for reason in ("stop", "length", "cancelled", "error")}
+        return stats | finished | {"running": 3}
+
+    async def close(self) -> None:
+        self.closed = True
+        for stream in self.streams:
+            if not stream.finished:
+                stream.push("", [], finish("error", kind="engine_closed", message="the engine was closed"))
+
+
+@dataclass
+class FakeModels:
+    """A model directory of which every model is loaded; `get_gate` holds up the load of the first."""
+
+    served: dict[str, FakeEngine]
+    get_gate: asyncio.Event | None = None
+    get_error: Exception | None = None
+    getting: asyncio.Event = field(default_factory=asyncio.Event)
+    loads: int = 0
+
+    def entries(self) -> list[ModelEntry]:
+        return [ModelEntry(name, Path(f"{name}.gguf"), 1 << 20, 1700000000, "loaded") for name in self.served]
+
+    def engines(self) -> dict[str, Any]:
+        return dict(self.served)
+
+    async def get(self, model_id: str) -> FakeEngine:
+        self.loads += 1
+        if model_id not in self.served:
+            known = list(self.served)
+            raise UnknownModelError(f"no model {model_id!r}; there are: {known}", model=model_id, known=known)
+        self.getting.set()
+        if self.get_gate is not None:
+            await self.get_gate.wait()
+        if self.get_error is not None:
+            raise self.get_error
+        return self.served[model_id]
+
+    async def close(self) -> None:
+        for engine in self.served.values():
+            await engine.close()
+
+
+def queue_full() -> QueueFullError:
+    return QueueFullError("4 requests run and 256 wait; try again later")

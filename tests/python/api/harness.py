@@ -1,0 +1,111 @@
+"""A real server on a real socket around the fakes."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, ParamSpec
+
+import httpx
+import orjson
+import uvloop
+from llamad.server.app import make_api
+from llamad.server.listener import Listener
+from llamad.server.monitor import make_monitor
+from llamad.server.state import ServerState
+
+from .fakes import WAIT_S, FakeEngine, FakeModels
+
+P = ParamSpec("P")
+
+_POLL_S = 0.01
+CHAT = "/v1/chat/completions"
+
+
+def on_loop(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
+    """Run an async test on the loop that the server uses, for at most a bounded time."""
+
+    @functools.wraps(test)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        async def bounded() -> None:
+            async with asyncio.timeout(3 * WAIT_S):
+                await test(*args, **kwargs)
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(bounded())
+
+    return wrapper
+
+
+@dataclass
+class Served:
+    engine: FakeEngine
+    models: FakeModels
+    state: ServerState
+    client: httpx.AsyncClient
+    address: tuple[str, int]
+
+    async def post(self, **fields: Any) -> httpx.Response:
+        return await self.client.post(CHAT, json=chat_body(**fields))
+
+
+@asynccontextmanager
+async def serving(
+    engine: FakeEngine | None = None, *, max_body_bytes: int = 1 << 20
+) -> AsyncIterator[Served]:
+    engine = engine or FakeEngine(texts=["Hel", "lo"])
+    models = FakeModels({"tiny": engine})
+    state = ServerState(models, max_body_bytes=max_body_bytes)
+    application, edge = make_api(state)
+    await application.start()
+    async with Listener(edge, "127.0.0.1", 0) as listener, client_of(listener) as client:
+        yield Served(engine, models, state, client, listener.address)
+
+
+@asynccontextmanager
+async def monitoring(state: ServerState) -> AsyncIterator[httpx.AsyncClient]:
+    application = make_monitor(state)
+    await application.start()
+    async with Listener(application, "127.0.0.1", 0) as listener, client_of(listener) as client:
+        yield client
+
+
+def client_of(listener: Listener) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=listener.url, timeout=WAIT_S, trust_env=False)
+
+
+def chat_body(**fields: Any) -> dict[str, Any]:
+    return {"model": "tiny", "messages": [{"role": "user", "content": "Hi"}]} | fields
+
+
+def events_of(text: str) -> list[Any]:
+    """Parse server-sent events; the sentinel stays the string `[DONE]`."""
+    assert text.endswith("\n\n")
+    events = text.split("\n\n")[:-1]
+    assert all(event.startswith("data: ") for event in events)
+    payloads = [event.removeprefix("data: ") for event in events]
+    return [payload if payload == "[DONE]" else orjson.loads(payload) for payload in payloads]
+
+
+def raw_request(body: bytes, *headers: str) -> bytes:
+    head = [f"POST {CHAT} HTTP/1.1", "host: llamad", "content-type: application/json"]
+    head += [f"content-length: {len(body)}", *headers]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+async def until(condition: Callable[[], Awaitable[bool] | bool]) -> None:
+    """Wait until something becomes true that nobody signals."""
+    for _ in range(int(WAIT_S / _POLL_S)):
+        held = condition()
+        if held if isinstance(held, bool) else await held:
+            return
+        await asyncio.sleep(_POLL_S)
+    raise AssertionError("it did not become true in time")
+
+
+async def wait_for(event: asyncio.Event) -> None:
+    async with asyncio.timeout(WAIT_S):
+        await event.wait()

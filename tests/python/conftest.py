@@ -1,0 +1,36 @@
+"""Fixtures that more than one folder of tests uses: models, written or pulled once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.python.support.tiny_gguf import ENDLESS_N_CTX, SMOLLM2_FILE, TinyModel, write_tiny_model
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of half a megabyte, alone in its directory; its id is "tiny"."""
+    return write_tiny_model(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
+
+
+@pytest.fixture(scope="session")
+def endless_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a context of `ENDLESS_N_CTX` tokens; its id is "endless"."""
+    path = tmp_path_factory.mktemp("endless") / "endless.gguf"
+    return write_tiny_model(path, TinyModel(n_ctx_train=ENDLESS_N_CTX))
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The default model in `models/`, pulled where it is not there yet."""
+    path = ROOT / "models" / SMOLLM2_FILE
+    if not path.exists():
+        command = [sys.executable, "-m", "llamad", "pull", "smollm2", "--model-directory", str(path.parent)]
+        subprocess.run(command, check=True, timeout=600)
+    return path

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+import types
+from pathlib import Path
+
+import llamad
+import pytest
+from llamad import cli
+from llamad.errors import PullError
+from llamad.settings import OPTIONS, Settings
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("LLAMAD_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory `models` with two models, in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    directory = Path("models")
+    directory.mkdir()
+    for name in ("tiny", "nano"):
+        (directory / f"{name}.gguf").touch()
+    return directory
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """What `serve` was called with, in place of a server."""
+    calls: list[Settings] = []
+
+    def serve(settings: Settings) -> int:
+        calls.append(settings)
+        return 7
+
+    lifecycle = types.ModuleType("llamad.server.lifecycle")
+    lifecycle.serve = serve  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "llamad.server", types.ModuleType("llamad.server"))
+    monkeypatch.setitem(sys.modules, "llamad.server.lifecycle", lifecycle)
+    return calls
+
+
+def failure(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 2) -> str:
+    assert cli.main(arguments) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("llamad: ")
+    assert captured.err.count("\n") == 1
+    return captured.err.strip()
+
+
+@pytest.mark.parametrize("command", [[], ["serve"]])
+def test_serving_is_the_default_command(models: Path, served: list[Settings], command: list[str]) -> None:
+    assert cli.main([*command, "--n-parallel", "2", "--port=0", "--monitor-port", "-1"]) == 7
+    (settings,) = served
+    assert settings == Settings(n_parallel=2, port=0, monitor_port=-1)
+
+
+def test_flags_environment_and_file_come_together(
+    models: Path, served: list[Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("llamad.toml").write_text("port = 1\nn_ctx = 64\nn_parallel = 1\n", encoding="utf-8")
+    monkeypatch.setenv("LLAMAD_N_CTX", "128")
+    monkeypatch.setenv("LLAMAD_N_PARALLEL", "2")
+    cli.main(["--config", "llamad.toml", "--n-parallel", "3"])
+    assert (served[0].port, served[0].n_ctx, served[0].n_parallel) == (1, 128, 3)
+
+
+def test_preload_model_repeats(models: Path, served: list[Settings]) -> None:
+    cli.main(["--preload-model", "tiny", "--preload-model", "nano"])
+    assert served[0].preload_model == ("tiny", "nano")
+
+
+def test_an_unknown_preload_model_is_refused_before_anything_loads(
+    models: Path, served: list[Settings], capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = failure(capsys, "--preload-model", "tinny")
+    assert message == "llamad: cannot preload 'tinny'; did you mean tiny?; models: nano, tiny"
+    assert served == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--n-paralel", "2"], "unknown argument --n-paralel; did you mean --n-parallel?"),
+        (["--n-paralel=2"], "unknown argument --n-paralel; did you mean --n-parallel?"),
+        (["--n-par", "2"], "unknown argument --n-par; did you mean --n-parallel?"),
+        (["frobnicate"], "unknown argument frobnicate; see `llamad --help`"),
+        (["--port", "1", "pull", "smollm2"], "the command comes first: llamad pull …"),
+        (["--port"], "argument --port: expected one argument; see `llamad --help`"),
+        (["--port", "many"], "--port = 'many': expected an integer from 0 to 65535"),
+        (
+            ["--config", "none.toml"],
+            "cannot read the configuration file 'none.toml': No such file or directory",
+        ),
+        (["pull"], "the following arguments are required: NAME; see `llamad pull --help`"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(
+    models: Path,
+    served: list[Settings],
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    assert failure(capsys, *arguments) == f"llamad: {message}"
+    assert served == []
+
+
+def test_no_models_says_what_to_do(
+    tmp_path: Path, served: list[Settings], capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty, missing = tmp_path / "my models", tmp_path / "missing"
+    empty.mkdir()
+    assert failure(capsys, "--model-directory", str(empty)) == (
+        f"llamad: the model directory '{empty}' holds no GGUF model; "
+        f"fetch one: llamad pull smollm2 --model-directory '{empty}'"
+    )
+    assert "is not a directory" in failure(capsys, "--model-directory", str(missing))
+    (empty / "m-00001-of-00002.gguf").touch()
+    assert "missing m-00002-of-00002.gguf" in failure(capsys, "--model-directory", str(empty))
+    assert served == []
+
+
+def test_help_shows_every_setting_once_with_default_unit_and_variable(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--help"])
+    assert caught.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    for option in OPTIONS.values():
+        (line,) = [line for line in lines if line.strip().startswith(f"{option.flag} ")]
+        assert option.help in line
+        assert line.endswith(f"[{option.variable}]")
+        assert f"{option.group}:" in lines
+    assert any("(default: 2048 tokens)" in line for line in lines)
+    assert any("(default: 30 s)" in line for line in lines)
+    assert any("(default: none)" in line for line in lines)
+    assert any("--threads" in line and "(default: 0)" in line for line in lines)
+
+
+def test_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    native = types.ModuleType("llamad._engine")
+    native.llama_cpp_commit = "abc123"  # type: ignore[attr-defined]
+    native.llama_cpp_version = "9.9.9"  # type: ignore[attr-defined]
+    native.cuda = False  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "llamad._engine", native)
+    monkeypatch.setattr(llamad, "_engine", native, raising=False)
+    monkeypatch.setattr(importlib.metadata, "version", {"llamad": "1.2.3"}.__getitem__)
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "llamad 1.2.3",
+        "llama.cpp abc123 (llama-cpp-python 9.9.9)",
+        "CUDA: no",
+    ]
+
+
+def test_pull_says_what_it_did_and_how_to_serve(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, Path]] = []
+
+    def fake_pull(name: str, directory: Path) -> str:
+        calls.append((name, directory))
+        return "pulled it"
+
+    monkeypatch.setattr(cli, "pull", fake_pull)
+    monkeypatch.setenv("LLAMAD_MODEL_DIRECTORY", str(tmp_path))
+    assert cli.main(["pull", "smollm2"]) == 0
+    assert cli.main(["pull", "smollm2", "--model-directory", "elsewhere"]) == 0
+    assert calls == [("smollm2", tmp_path), ("smollm2", Path("elsewhere"))]
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "pulled it",
+        "serve it: llamad --model-directory elsewhere",
+    ]
+
+
+def test_a_failed_pull_is_one_line_and_exit_code_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(name: str, directory: Path) -> str:
+        raise PullError("no network")
+
+    monkeypatch.setattr(cli, "pull", fail)
+    assert failure(capsys, "pull", "smollm2", code=1) == "llamad: no network"
+
+
+def test_an_interrupted_command_exits_as_shells_expect(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(name: str, directory: Path) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "pull", interrupt)
+    assert failure(capsys, "pull", "smollm2", code=130) == "llamad: interrupted"
+
+
+def test_pull_help_lists_the_catalog(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["pull", "--help"])
+    out = capsys.readouterr().out
+    assert "smollm2" in out
+    assert "hf:org/repo/file.gguf" in out

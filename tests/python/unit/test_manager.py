@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+from llamad.errors import InvalidModelError, ModelLoadError, ModelLoadingError, UnknownModelError
+from llamad.models.manager import ModelManager
+
+from tests.python.support.fake_loader import PATIENCE_S, Clock, FakeLoader, manager_of, run, settled, states
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.gguf").write_bytes(b"12345")
+    return tmp_path
+
+
+def test_entries_describe_the_files(directory: Path) -> None:
+    async def scenario() -> None:
+        manager = manager_of(directory, FakeLoader())
+        entry = manager.entries()[0]
+        assert (entry.id, entry.path, entry.size_bytes) == ("a", directory / "a.gguf", 5)
+        assert entry.created == int((directory / "a.gguf").stat().st_mtime)
+        assert entry.state == "unloaded"
+        assert manager.engines() == {}
+
+    run(scenario)
+
+
+def test_a_model_loads_once_however_many_ask(directory: Path) -> None:
+    async def scenario() -> None:
+        loader = FakeLoader()
+        manager = manager_of(directory, loader)
+        waiters = [asyncio.create_task(manager.get("a")) for _ in range(20)]
+        await loader.loads(1)
+        assert states(manager) == {"a": "loading", "b": "unloaded"}
+        engine = loader.finish()
+        assert await asyncio.gather(*waiters) == [engine] * 20
+        assert await manager.get("a") is engine
+        assert loader.started == ["a"]
+        assert states(manager) == {"a": "loaded", "b": "unloaded"}
+        assert manager.engines() == {"a": engine}
+
+    run(scenario)
+
+
+def test_two_models_load_side_by_side(directory: Path) -> None:
+    async def scenario() -> None:
+        loader = FakeLoader()
+        manager = manager_of(directory, loader)
+        waiters = [asyncio.create_task(manager.get(name)) for name in ("a", "b")]
+        await loader.loads(2)
+        second, first = loader.finish(1), loader.finish(0)
+        assert await asyncio.gather(*waiters) == [first, second]
+
+    run(scenario)
+
+
+def test_a_cancelled_waiter_cancels_nothing_for_others(directory: Path) -> None:
+    async def scenario() -> None:
+        loader = FakeLoader()
+        manager = manager_of(directory, loader)
+        leaver, stayer = (asyncio.create_task(manager.get("a")) for _ in range(2))
+        await loader.loads(1)
+        leaver.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaver
+        engine = loader.finish()
+        assert await stayer is engine
+
+    run(scenario)
+
+
+def test_a_load_goes_on_when_everybody_has_left(directory: Path) -> None:
+    async def scenario() -> None:
+        loader = FakeLoader()
+        manager = manager_of(directory, loader)
+        waiter = asyncio.create_task(manager.get("a"))
+        await loader.loads(1)
+        waiter.cancel()
+        await asyncio.wait({waiter})
+        engine = loader.finish()
+        assert await manager.get("a") is engine
+        assert loader.started == ["a"]
+
+    run(scenario)
+
+
+def test_a_waiter_gives_up_after_the_timeout_and_the_load_goes_on(directory: Path) -> None:
+    async def scenario() -> None:
+        loader = FakeLoader()
+        manager = manager_of(directory, loader, load_timeout=0.01)
+        with pytest.raises(ModelLoadingError, match=r"'a' is still loading after 0\.01 s"):
+            await manager.get("a")
+        assert states(manager)["a"] == "loading"
+        engine = loader.finish()
+        await settled(manager, "a")
+        assert await manager.get("a") is engine
+
+    run(scenario)
+
+
+def test_a_failed_load_answers_all_waiters_and_is_tried_again_on_the_next_request(directory: Path) -> None:
+    async def scenario() -> None:
+        loader = FakeLoader()
+        manager = manager_of(directory, loader)
+        waiters = [asyncio.create_task(manager.get("a")) for _ in range(3)]
+        await loader.loads(1)
+        reason = InvalidModelError("not a GGUF")
+        loader.fail(reason)
+        assert await asyncio.gather(*waiters, return_exceptions=True) == [reason] * 3
+        assert states(manager)["a"] == "failed"
+        assert loader.started == ["a"]
+
+        waiter = asyncio.create_task(manager.get("a"))
+        await loader.loads(2)
+        assert states(manager)["a"] == "loading"
+        engine = loader.finish()
+        assert await waiter is engine
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("no room"), TimeoutError("slow disk"), ValueError("bad option")]
+)
+def test_whatever_goes_wrong_in_a_load_is_a_model_error(directory: Path, error: Exception) -> None:
+    async def scenario() -> None:
+        loader = FakeLoader()
+        manager = manager_of(directory, loader)
+        waiter = asyncio.create_task(manager.get("a"))
+        await loader.loads(1)
+        loader.fail(error)
+        with pytest.raises(ModelLoadError, match=f"'a' could not be loaded: {error}") as caught:
+            await waiter
+        assert caught.value.__cause__ is error
+
+    run(scenario)
+
+
+def test_a_failure_that_nobody_waits_for_is_logged_not_reported_by_asyncio(
+    directory: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        loader = FakeLoader()
+        manager = manager_of(directory, loader)
+        waiter = asyncio.create_task(manager.get("a"))
+        await loader.loads(1)
+        waiter.cancel()
+        await asyncio.wait({waiter})
+        loader.fail(InvalidModelError("not a GGUF"))
+        await settled(manager, "a")
+        assert states(manager)["a"] == "failed"
+
+    run(scenario)
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "loading a failed: not a GGUF"
+    ]
+
+
+def test_an_unknown_model_names_those_there_are(
+    directory: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    async def scenario() -> None:
+        manager = manager_of(directory, FakeLoader())
+        with pytest.raises(UnknownModelError, match=r"'c'.*: a, b") as caught:
+            await manager.get("c")
+        assert (caught.value.model, caught.value.known) == ("c", ["a", "b"])
+
+        empty = manager_of(tmp_path_factory.mktemp("empty"), FakeLoader())
+        with pytest.raises(UnknownModelError, match="holds none") as caught:
+            await empty.get("c")
+        assert caught.value.known == []
+
+    run(scenario)
+
+
+def test_files_that_come_and_go_are_noticed(directory: Path) -> None:
+    async def scenario() -> None:
+        manager = manager_of(directory, FakeLoader())
+        assert list(states(manager)) == ["a", "b"]
+        (directory / "a.gguf").unlink()
+        (directory / "c.gguf").touch()
+        assert list(states(manager)) == ["b", "c"]
+        with pytest.raises(UnknownModelError):
+            await manager.get("a")
+
+    run(scenario)
+
+
+def test_the_directory_is_looked_at_at_most_once_a_second(directory: Path) -> None:
+    async def scenario() -> None:
+        clock = Clock(step=0.0)
+        manager = manager_of(directory, FakeLoader(), clock=clock)
+        assert list(states(manager)) == ["a", "b"]
+        (directory / "c.gguf").touch()
+        clock.now = 0.9
+        assert list(states(manager)) == ["a", "b"]
+        clock.now = 1.0
+        assert list(states(manager)) == ["a", "b", "c"]
+
+    run(scenario)
+
+
+def test_a_loaded_model_whose_file_is_gone_is_served_and_listed(directory: Path) -> None:
+    async def scenario() -> None:
+        loader = FakeLoader()
+        manager = manager_of(directory, loader)
+        waiter = asyncio.create_task(manager.get("a"))
+        await loader.loads(1)
+        engine = loader.finish()
+        await waiter
+        (directory / "a.gguf").unlink()
+        assert states(manager) == {"a": "loaded", "b": "unloaded"}
+        assert await manager.get("a") is engine
+        with pytest.raises(UnknownModelError) as caught:
+            await manager.get("c")
+        assert caught.value.known == ["a", "b"]
+
+    run(scenario)
+
+
+def test_a_problem_of_the_directory_is_logged_once(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (directory / "big-00001-of-00002.gguf").touch()
+    manager = ModelManager(directory, FakeLoader(), PATIENCE_S, clock=Clock())
+    for _ in range(3):
+        manager.entries()
+    assert len(caplog.records) == 1
+    assert "big-00002-of-00002.gguf" in caplog.text
