@@ -9,6 +9,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings.h"
+
 #include "core/errors.h"
 #include "llama/llama_engine.h"
 
@@ -99,13 +100,15 @@ void register_engine(py::module_ &module) {
         .def_property_readonly("info", &LlamaEngine::info)
         .def_property_readonly("closed", &LlamaEngine::closed)
         .def("prepare",
-             py::overload_cast<std::string_view, const SamplingParams &, bool>(&LlamaEngine::prepare, py::const_),
-             py::arg("prompt"), py::arg("params"), py::arg("stream") = false, ReleaseGil())
+             py::overload_cast<std::string_view, const SamplingParams &, bool>(&LlamaEngine::prepare,
+                                                                               py::const_),
+             py::arg("prompt"), py::arg("params"), py::kw_only(), py::arg("stream") = false, ReleaseGil())
         .def("prepare",
-             py::overload_cast<std::vector<TokenId>, const SamplingParams &, bool>(&LlamaEngine::prepare, py::const_),
-             py::arg("prompt"), py::arg("params"), py::arg("stream") = false, ReleaseGil())
+             py::overload_cast<std::vector<TokenId>, const SamplingParams &, bool>(&LlamaEngine::prepare,
+                                                                                   py::const_),
+             py::arg("prompt"), py::arg("params"), py::kw_only(), py::arg("stream") = false, ReleaseGil())
         .def("prepare_chat", &LlamaEngine::prepare_chat, py::arg("messages_json"), py::arg("params"),
-             py::arg("stream") = false, ReleaseGil())
+             py::kw_only(), py::arg("stream") = false, ReleaseGil())
         .def("apply_template", &LlamaEngine::apply_template, py::arg("messages_json"), ReleaseGil())
         .def("tokenize", &LlamaEngine::tokenize, py::arg("text"), py::arg("add_special") = true,
              py::arg("parse_special") = true, ReleaseGil())
@@ -122,7 +125,8 @@ void register_engine(py::module_ &module) {
         .def(
             "wait",
             [](LlamaEngine &self, double timeout_s) {
-                return self.events().wait(std::chrono::milliseconds(static_cast<std::int64_t>(timeout_s * 1000)));
+                return self.events().wait(
+                    std::chrono::milliseconds(static_cast<std::int64_t>(timeout_s * 1000)));
             },
             py::arg("timeout_s"), ReleaseGil())
         .def("wake", [](LlamaEngine &self) { self.events().wake(); })

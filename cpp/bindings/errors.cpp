@@ -1,8 +1,9 @@
 // C++ exceptions to their namesakes in llamad.errors.
+#include "core/errors.h"
+
 #include <exception>
 
 #include "bindings.h"
-#include "core/errors.h"
 
 namespace py = pybind11;
 

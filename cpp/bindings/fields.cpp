@@ -11,7 +11,8 @@ namespace llamad {
 namespace {
 
 [[noreturn]] void reject(const char *name, const py::handle &value, const std::string &expected) {
-    throw ParameterError(name, std::string(name) + " must be " + expected + ", got " + std::string(py::repr(value)));
+    throw ParameterError(name, std::string(name) + " must be " + expected + ", got " +
+                                   std::string(py::repr(value)));
 }
 
 std::int64_t to_integer(const char *name, const py::handle &value, std::int64_t low, std::int64_t high) {
@@ -134,9 +135,10 @@ void FieldReader::read(const char *name, std::optional<std::int32_t> &value) {
 
 void FieldReader::read(const char *name, std::optional<std::int64_t> &value) {
     if (const auto given = take(name)) {
-        value = given->is_none() ? std::nullopt
-                                 : std::optional(to_integer(name, *given, std::numeric_limits<std::int64_t>::min(),
-                                                            std::numeric_limits<std::int64_t>::max()));
+        value = given->is_none()
+                    ? std::nullopt
+                    : std::optional(to_integer(name, *given, std::numeric_limits<std::int64_t>::min(),
+                                               std::numeric_limits<std::int64_t>::max()));
     }
 }
 

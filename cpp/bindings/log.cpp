@@ -1,7 +1,7 @@
 // llama.cpp's log, fetched by whoever wants it.
-#include "llama/llama_log.h"
-
 #include "bindings.h"
+
+#include "llama/llama_log.h"
 #include "llama/model_file.h"
 
 namespace py = pybind11;
@@ -16,12 +16,14 @@ void register_log(py::module_ &module) {
         [] {
             py::list lines;
             for (const LogLine &line : take_log_lines()) {
-                lines.append(py::make_tuple(line.level, py::bytes(line.text).attr("decode")("utf-8", "replace")));
+                lines.append(
+                    py::make_tuple(line.level, py::bytes(line.text).attr("decode")("utf-8", "replace")));
             }
             return lines;
         },
         "The (level, text) lines that llama.cpp has logged since the last call, of any model.");
-    module.def("check_model_file", &check_model_file, py::arg("path"), py::call_guard<py::gil_scoped_release>(),
+    module.def("check_model_file", &check_model_file, py::arg("path"),
+               py::call_guard<py::gil_scoped_release>(),
                "Read a model's headers and raise ModelError where it is missing, damaged or cut off.");
 }
 

@@ -3,10 +3,11 @@
 namespace py = pybind11;
 
 PYBIND11_MODULE(_engine, module) {
-    module.doc() = "The native engine: scheduler, slots and llama.cpp behind a handle that never blocks the loop.";
+    module.doc() =
+        "The native engine: scheduler, slots and llama.cpp behind a handle that never blocks the loop.";
     module.attr("llama_cpp_commit") = LLAMAD_LLAMA_CPP_COMMIT;
     module.attr("llama_cpp_version") = LLAMAD_LLAMA_CPP_VERSION;
-    module.attr("cuda") = static_cast<bool>(LLAMAD_WITH_CUDA);
+    module.attr("cuda") = LLAMAD_WITH_CUDA;
     llamad::register_errors();
     llamad::register_params(module);
     llamad::register_results(module);

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings.h"
+
 #include "core/event_queue.h"
 #include "llama/llama_model.h"
 
@@ -56,10 +57,12 @@ void register_results(py::module_ &module) {
         .def_property_readonly("finish_reason", [](const End &end) { return name_of(end.reason); })
         .def_property_readonly("stop_string",
                                [](const End &end) {
-                                   return end.stop_string.empty() ? std::optional<std::string>() : end.stop_string;
+                                   return end.stop_string.empty() ? std::optional<std::string>()
+                                                                  : end.stop_string;
                                })
         .def_property_readonly("prompt_tokens", [](const End &end) { return end.usage.prompt_tokens; })
-        .def_property_readonly("completion_tokens", [](const End &end) { return end.usage.completion_tokens; })
+        .def_property_readonly("completion_tokens",
+                               [](const End &end) { return end.usage.completion_tokens; })
         .def_property_readonly("cached_tokens", [](const End &end) { return end.usage.cached_tokens; })
         .def_property_readonly("queue_s", [](const End &end) { return end.timings.queue_s; })
         .def_property_readonly("prefill_s", [](const End &end) { return end.timings.prefill_s; })

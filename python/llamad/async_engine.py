@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, Unpack
 
 from . import _engine
@@ -116,7 +117,7 @@ class AsyncEngine:
         Raises:
             RequestError: the prompt or a parameter cannot be honoured.
         """
-        return await self._off_loop(self._native.prepare, prompt, params.native, stream)
+        return await self._off_loop(partial(self._native.prepare, prompt, params.native, stream=stream))
 
     async def prepare_chat(
         self, messages_json: str | bytes, params: SamplingParams, *, stream: bool
@@ -126,7 +127,8 @@ class AsyncEngine:
         Raises:
             RequestError: the messages, or a parameter, cannot be honoured.
         """
-        return await self._off_loop(self._native.prepare_chat, messages_json, params.native, stream)
+        prepare = partial(self._native.prepare_chat, messages_json, params.native, stream=stream)
+        return await self._off_loop(prepare)
 
     def submit(self, prepared: _engine.Prepared) -> TokenStream:
         """Hand a prepared request to the engine; never waits.
@@ -193,8 +195,8 @@ class AsyncEngine:
         finally:
             stream.cancel()
 
-    async def _off_loop(self, function: Callable[..., T], *args: object) -> T:
-        return await self._loop.run_in_executor(self._prepare_pool, function, *args)
+    async def _off_loop(self, function: Callable[[], T]) -> T:
+        return await self._loop.run_in_executor(self._prepare_pool, function)
 
     def _drain(self) -> None:
         for request_id, text, token_ids, finish in self._native.drain():

@@ -96,9 +96,7 @@ class Engine:
         return self._native.detokenize(token_ids, special)
 
     @overload
-    def generate(
-        self, prompt: str, params: SamplingParams | None = None, **sampling: Any
-    ) -> Result: ...
+    def generate(self, prompt: str, params: SamplingParams | None = None, **sampling: Any) -> Result: ...
     @overload
     def generate(
         self, prompt: Sequence[str], params: SamplingParams | None = None, **sampling: Any
@@ -179,7 +177,7 @@ class Engine:
             EngineClosedError: the engine is closed.
         """
         native = sampling_params(params, sampling).native
-        return self._submit(self._native.prepare(prompt, native, True), on_token)
+        return self._submit(self._native.prepare(prompt, native, stream=True), on_token)
 
     def close(self) -> None:
         """End every request with `EngineClosedError`, stop the threads and free the model; idempotent."""
@@ -204,7 +202,8 @@ class Engine:
         generations: list[Generation] = []
         try:
             for prepared in requests:
-                generations.append(self._submit_when_room(prepared))
+                # Not a comprehension: what has been submitted when one fails must be cancelled.
+                generations.append(self._submit_when_room(prepared))  # noqa: PERF401
             return [generation.result() for generation in generations]
         except BaseException:  # KeyboardInterrupt above all
             for generation in generations:

@@ -60,11 +60,11 @@ class Generation:
             EngineClosedError, GenerationError: it ended with an error.
             Exception: whatever the `on_token` callback raised; the request was cancelled then.
         """
-        if not self.wait(timeout):
+        self.wait(timeout)
+        if self._finish is None:
             raise TimeoutError(f"the generation has not finished within {timeout} s")
         if self._callback_error is not None:
             raise self._callback_error
-        assert self._finish is not None
         text = "".join(delta.text for delta in self._deltas)
         token_ids = [token for delta in self._deltas for token in delta.token_ids]
         return result_from_finish(text, token_ids, self._finish)
@@ -77,17 +77,18 @@ class Generation:
         """
         n_seen = 0
         try:
-            while True:
-                with self._changed:
-                    self._changed.wait_for(lambda: len(self._deltas) > n_seen or self._finish is not None)
-                    fresh = self._deltas[n_seen:]
-                if not fresh:
-                    break
+            while fresh := self._deltas_after(n_seen):
                 n_seen += len(fresh)
                 yield from fresh
             self.result()  # raises what went wrong
         finally:
             self.cancel()
+
+    def _deltas_after(self, n_seen: int) -> list[Delta]:
+        """Wait for deltas beyond the first `n_seen`; none come once the generation is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._deltas) > n_seen or self._finish is not None)
+            return self._deltas[n_seen:]
 
     def push(self, text: str, token_ids: list[int], finish: Finish | None) -> None:
         """Take one drained event; called on the draining thread."""
@@ -95,7 +96,7 @@ class Generation:
         if delta is not None and self._on_token is not None and self._callback_error is None:
             try:
                 self._on_token(delta)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the caller's code may raise anything
                 self._callback_error = error
                 self.cancel()
         with self._changed:

@@ -10,8 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "core/engine.h"
 #include "fake_runner.h"
+
+#include "core/engine.h"
 
 namespace llamad {
 
@@ -72,7 +73,9 @@ class EngineRig {
     }
 
     const Result &run(std::unique_ptr<Request> request) { return wait(submit(std::move(request))); }
-    const Result &run(std::string_view prompt, std::int32_t max_tokens) { return wait(submit(prompt, max_tokens)); }
+    const Result &run(std::string_view prompt, std::int32_t max_tokens) {
+        return wait(submit(prompt, max_tokens));
+    }
 
     // The request ended well, with what a correct engine generates.
     void check_complete(RequestId id, std::string_view prompt, std::size_t max_tokens) {

@@ -9,8 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <chrono>
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <limits>
@@ -25,6 +23,8 @@
 #include <vector>
 
 #include "check.h"
+#include "gate.h"
+
 #include "core/model_runner.h"
 
 namespace llamad {
@@ -34,7 +34,6 @@ using Tokens = std::vector<TokenId>;
 inline constexpr TokenId kEndToken = 0;    // ends a generation; has no bytes
 inline constexpr TokenId kPoisonToken = 1; // no batch that holds it can be computed
 inline constexpr std::size_t kVocabulary = 256;
-inline constexpr std::chrono::seconds kPatience{60}; // a test that waits longer has failed
 
 inline Tokens tokens_of(std::string_view text) {
     Tokens tokens;
@@ -59,7 +58,8 @@ inline TokenId babble(std::span<const TokenId> tokens) {
 // Says `text` after the last '>' of the stream, then ends.
 inline NextToken recite(std::string text) {
     return [script = tokens_of(text)](std::span<const TokenId> tokens) {
-        const auto said = static_cast<std::size_t>(std::find(tokens.rbegin(), tokens.rend(), '>') - tokens.rbegin());
+        const auto said =
+            static_cast<std::size_t>(std::find(tokens.rbegin(), tokens.rend(), '>') - tokens.rbegin());
         return said < script.size() ? script[said] : kEndToken;
     };
 }
@@ -75,57 +75,6 @@ inline Tokens generated(const NextToken &next, Tokens tokens, std::size_t max_to
     }
     return {tokens.begin() + static_cast<std::ptrdiff_t>(n_prompt), tokens.end()};
 }
-
-// Holds the engine thread at the beginning of decode().
-class Gate {
-  public:
-    // From now on decode() waits for pass() or open().
-    void hold() { change([this] { held_ = true; }); }
-    void open() { change([this] { held_ = false; }); }
-
-    // Waits until the engine thread stands at the gate.
-    bool reached() {
-        std::unique_lock lock(mutex_);
-        return changed_.wait_for(lock, kPatience, [this] { return waiting_; });
-    }
-
-    // Lets one decode() through and waits for the next to come.
-    bool pass() {
-        change([this] {
-            ++permits_;
-            waiting_ = false;
-        });
-        return reached();
-    }
-
-    // For the runner: false where the wait was cut short by `aborted`.
-    bool enter(const std::atomic<bool> &aborted) {
-        std::unique_lock lock(mutex_);
-        waiting_ = held_ && permits_ == 0;
-        changed_.notify_all();
-        CHECK(changed_.wait_for(lock, kPatience, [&] { return !held_ || permits_ > 0 || aborted; }));
-        waiting_ = false;
-        permits_ -= permits_ > 0 ? 1 : 0;
-        return !aborted;
-    }
-
-    void notify() {
-        change([] {});
-    }
-
-  private:
-    template <typename Change> void change(Change apply) {
-        const std::lock_guard lock(mutex_);
-        apply();
-        changed_.notify_all();
-    }
-
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    bool held_ = false;
-    bool waiting_ = false;
-    int permits_ = 0;
-};
 
 struct DecodeCall {
     Batch rows;
@@ -192,7 +141,8 @@ struct FakeChain : SamplerChain {
 class FakeRunner : public ModelRunner {
   public:
     explicit FakeRunner(FakeModel &model)
-        : model_(model), streams_(static_cast<std::size_t>(model.limits.n_slots)), torn_(streams_.size(), false) {
+        : model_(model), streams_(static_cast<std::size_t>(model.limits.n_slots)),
+          torn_(streams_.size(), false) {
         std::iota(bytes_.begin(), bytes_.end(), '\0');
     }
     FakeRunner(const FakeRunner &) = delete;
@@ -243,7 +193,8 @@ class FakeRunner : public ModelRunner {
     }
 
     std::string_view token_bytes(TokenId token) const override {
-        return std::string_view(bytes_.data(), bytes_.size()).substr(static_cast<std::size_t>(token), token == 0 ? 0 : 1);
+        return std::string_view(bytes_.data(), bytes_.size())
+            .substr(static_cast<std::size_t>(token), token == 0 ? 0 : 1);
     }
 
     bool is_end_of_generation(TokenId token) const override { return token == kEndToken; }
@@ -261,7 +212,8 @@ class FakeRunner : public ModelRunner {
         for (std::size_t i = 0; i < rows.size(); ++i) {
             const bool continues = i > 0 && rows[i - 1].slot == rows[i].slot;
             CHECK(i == 0 || rows[i - 1].slot <= rows[i].slot);
-            CHECK_EQ(rows[i].pos, continues ? rows[i - 1].pos + 1 : static_cast<Pos>(stream_of(rows[i].slot).size()));
+            CHECK_EQ(rows[i].pos,
+                     continues ? rows[i - 1].pos + 1 : static_cast<Pos>(stream_of(rows[i].slot).size()));
             CHECK(!torn_[static_cast<std::size_t>(rows[i].slot)]);
             CHECK(rows[i].pos < model_.limits.n_ctx);
         }
@@ -280,8 +232,9 @@ class FakeRunner : public ModelRunner {
         if (n_used > model_.n_cells || forced == DecodeStatus::kNoRoom) {
             return DecodeStatus::kNoRoom;
         }
-        const bool fails = forced == DecodeStatus::kFailed ||
-                           std::ranges::any_of(rows, [](const Row &row) { return row.token == kPoisonToken; });
+        const bool fails = forced == DecodeStatus::kFailed || std::ranges::any_of(rows, [](const Row &row) {
+                               return row.token == kPoisonToken;
+                           });
         next_.assign(rows.size(), -1);
         for (std::size_t i = 0; i < (fails ? rows.size() / 2 : rows.size()); ++i) {
             stream_of(rows[i].slot).push_back(rows[i].token);

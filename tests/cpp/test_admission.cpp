@@ -1,6 +1,6 @@
-#include "core/admission.h"
-
 #include "check.h"
+
+#include "core/admission.h"
 
 using namespace llamad;
 

@@ -1,11 +1,11 @@
-#include "core/detokenizer.h"
-
 #include <random>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "check.h"
+
+#include "core/detokenizer.h"
 
 using namespace llamad;
 
@@ -42,7 +42,11 @@ std::vector<std::string_view> single_bytes(std::string_view bytes) {
 bool is_utf8(std::string_view text) {
     while (!text.empty()) {
         const auto lead = static_cast<unsigned char>(text[0]);
-        const std::size_t length = lead < 0x80 ? 1 : lead >> 5U == 6 ? 2 : lead >> 4U == 14 ? 3 : lead >> 3U == 30 ? 4 : 0;
+        const std::size_t length = lead < 0x80        ? 1
+                                   : lead >> 5U == 6  ? 2
+                                   : lead >> 4U == 14 ? 3
+                                   : lead >> 3U == 30 ? 4
+                                                      : 0;
         if (length == 0 || length > text.size()) {
             return false;
         }
@@ -65,7 +69,8 @@ bool is_utf8(std::string_view text) {
 } // namespace
 
 TEST("well-formed text passes unchanged, however it is split in two or three") {
-    const std::string text = "a\u00e9\u20ac\U0001F600z\u0080\u07ff\u0800\ud7fb\ue000\uffff\U00010000\U0010ffff\n";
+    const std::string text =
+        "a\u00e9\u20ac\U0001F600z\u0080\u07ff\u0800\ud7fb\ue000\uffff\U00010000\U0010ffff\n";
     const std::string_view view = text;
     for (std::size_t i = 0; i <= view.size(); ++i) {
         for (std::size_t j = i; j <= view.size(); ++j) {
@@ -115,11 +120,13 @@ TEST("each maximal ill-formed part becomes one replacement character") {
 TEST("any bytes in any pieces give the same valid text as in one piece") {
     std::mt19937 random(20240517);
     // Bytes at the borders of the ranges, so that near misses are common.
-    const std::string_view palette = "aZ\x7F\x80\x8F\x90\x9F\xA0\xBF\xC0\xC1\xC2\xDF\xE0\xE1\xEC\xED\xEE\xEF\xF0\xF1\xF3\xF4\xF5\xFF";
+    const std::string_view palette =
+        "aZ\x7F\x80\x8F\x90\x9F\xA0\xBF\xC0\xC1\xC2\xDF\xE0\xE1\xEC\xED\xEE\xEF\xF0\xF1\xF3\xF4\xF5\xFF";
     for (int round = 0; round < 5000; ++round) {
         std::string bytes;
         for (std::size_t n = random() % 24; n > 0; --n) {
-            bytes += random() % 4 == 0 ? static_cast<char>(random() % 256) : palette[random() % palette.size()];
+            bytes +=
+                random() % 4 == 0 ? static_cast<char>(random() % 256) : palette[random() % palette.size()];
         }
         const std::string whole = detokenize({bytes});
         CHECK(is_utf8(whole));

@@ -1,10 +1,10 @@
-#include "core/engine.h"
-
 #include <algorithm>
 #include <string>
 
 #include "check.h"
 #include "engine_rig.h"
+
+#include "core/engine.h"
 
 using namespace llamad;
 

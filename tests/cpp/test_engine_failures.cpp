@@ -1,11 +1,11 @@
-#include "core/engine.h"
-
 #include <algorithm>
 #include <string>
 #include <vector>
 
 #include "check.h"
 #include "engine_rig.h"
+
+#include "core/engine.h"
 
 using namespace llamad;
 
@@ -14,8 +14,8 @@ namespace {
 const std::string kPoison(1, static_cast<char>(kPoisonToken));
 
 // Submits the prompts so that they arrive together, after a first request, which ends at once.
-std::vector<RequestId> submit_together(FakeModel &model, EngineRig &rig, const std::vector<std::string> &prompts,
-                                       std::int32_t max_tokens) {
+std::vector<RequestId> submit_together(FakeModel &model, EngineRig &rig,
+                                       const std::vector<std::string> &prompts, std::int32_t max_tokens) {
     rig.submit("!", 1);
     CHECK(model.gate.reached());
     std::vector<RequestId> ids;
@@ -151,7 +151,8 @@ TEST("a request larger than the cache fails, and the next is served") {
     FakeModel model;
     model.n_cells = 10;
     EngineRig rig(model);
-    rig.check_failed(rig.submit("A PROMPT OF TWENTY-SIX TOKENS", 5), ErrorKind::kGenerationFailed, "KV cache is full");
+    rig.check_failed(rig.submit("A PROMPT OF TWENTY-SIX TOKENS", 5), ErrorKind::kGenerationFailed,
+                     "KV cache is full");
     rig.check_failed(rig.submit("ABCDEF", 50), ErrorKind::kGenerationFailed, "KV cache is full");
     rig.check_complete(rig.submit("ABCDEF", 4), "ABCDEF", 4);
 }

@@ -1,11 +1,11 @@
-#include "core/engine.h"
-
 #include <algorithm>
 #include <string>
 #include <vector>
 
 #include "check.h"
 #include "engine_rig.h"
+
+#include "core/engine.h"
 
 using namespace llamad;
 
@@ -45,7 +45,8 @@ TEST("many requests on few slots all get their own answer") {
     EngineRig rig(model, {.prefill_chunk = 5, .max_queue = 100});
     std::vector<std::pair<RequestId, std::string>> requests;
     for (int i = 0; i < 100; ++i) {
-        const std::string prompt = std::string(static_cast<std::size_t>(1 + i * 7 % 40), 'p') + std::to_string(i);
+        const std::string prompt =
+            std::string(static_cast<std::size_t>(1 + i * 7 % 40), 'p') + std::to_string(i);
         auto request = make_request(prompt, 1 + i % 13);
         request->stream = i % 2 == 0;
         if (i % 3 == 0) {
@@ -128,7 +129,8 @@ TEST("a running request gets a token between two chunks of somebody's prompt") {
     std::vector<std::size_t> chunks;
     bool last_was_prompt = false;
     for (const DecodeCall &call : model.decodes()) {
-        const bool is_prompt = call.rows.front().slot == 1 && call.rows.front().pos < static_cast<Pos>(prompt.size());
+        const bool is_prompt =
+            call.rows.front().slot == 1 && call.rows.front().pos < static_cast<Pos>(prompt.size());
         CHECK(!(is_prompt && last_was_prompt));
         last_was_prompt = is_prompt;
         if (is_prompt) {

@@ -1,11 +1,11 @@
 // Prompts are in capitals and answers in small letters, so that no prompt matches an answer by chance.
-#include "core/engine.h"
-
 #include <string>
 #include <vector>
 
 #include "check.h"
 #include "engine_rig.h"
+
+#include "core/engine.h"
 
 using namespace llamad;
 
@@ -24,7 +24,8 @@ struct OneSlot {
         const RequestId id = rig->submit(prompt, max_tokens);
         rig->check_complete(id, prompt, static_cast<std::size_t>(max_tokens));
         CHECK_EQ(rig->wait(id).end->usage.cached_tokens, n_cached);
-        CHECK_EQ(model.n_computed() - before, static_cast<std::int32_t>(prompt.size()) - n_cached + max_tokens - 1);
+        CHECK_EQ(model.n_computed() - before,
+                 static_cast<std::int32_t>(prompt.size()) - n_cached + max_tokens - 1);
         return rig->wait(id).text;
     }
 

@@ -1,7 +1,6 @@
 // Many threads at once. To be run with the thread sanitizer as well.
-#include "core/engine.h"
-
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <map>
 #include <mutex>
@@ -11,8 +10,10 @@
 #include <vector>
 
 #include "check.h"
-#include "core/errors.h"
 #include "engine_rig.h"
+
+#include "core/engine.h"
+#include "core/errors.h"
 
 using namespace llamad;
 
@@ -30,10 +31,11 @@ struct Asked {
 // Submitters, cancellers and one consumer on one engine.
 class Crowd {
   public:
-    explicit Crowd(FakeModel &model) : model_(model), engine_(model.runner(), {.prefill_chunk = 8, .max_queue = 32}) {}
+    // `close_after`: closes the engine once so many requests have been accepted; 0: when all are done.
+    explicit Crowd(FakeModel &model, std::size_t close_after = 0)
+        : engine_(model.runner(), {.prefill_chunk = 8, .max_queue = 32}), close_after_(close_after) {}
 
-    // `close_after`: closes the engine once so many requests have been accepted.
-    void run(std::size_t close_after) {
+    void run() {
         std::thread consumer([this] { consume(); });
         std::vector<std::thread> cancellers;
         for (unsigned seed = 0; seed < kCancellers; ++seed) {
@@ -41,7 +43,7 @@ class Crowd {
         }
         std::vector<std::thread> submitters;
         for (unsigned seed = 0; seed < kSubmitters; ++seed) {
-            submitters.emplace_back([this, seed, close_after] { submit_all(seed, close_after); });
+            submitters.emplace_back([this, seed] { submit_all(seed); });
         }
         for (std::thread &thread : submitters) {
             thread.join();
@@ -63,11 +65,13 @@ class Crowd {
             const Result &result = results_[id];
             REQUIRE(result.end.has_value());
             ++n_ended_[static_cast<std::size_t>(result.end->reason)];
-            const Tokens whole = generated(babble, tokens_of(asked.prompt), static_cast<std::size_t>(asked.max_tokens));
+            const Tokens whole =
+                generated(babble, tokens_of(asked.prompt), static_cast<std::size_t>(asked.max_tokens));
             const bool complete = result.end->reason == FinishReason::kLength;
-            CHECK(complete ? result.tokens == whole
-                           : std::mismatch(result.tokens.begin(), result.tokens.end(), whole.begin(), whole.end()).first ==
-                                 result.tokens.end());
+            CHECK(complete
+                      ? result.tokens == whole
+                      : std::mismatch(result.tokens.begin(), result.tokens.end(), whole.begin(), whole.end())
+                                .first == result.tokens.end());
             CHECK_EQ(result.end->error_message.empty(), result.end->reason != FinishReason::kError);
         }
         for (std::size_t reason = 0; reason < n_ended_.size(); ++reason) {
@@ -81,7 +85,7 @@ class Crowd {
     std::size_t n_accepted() const { return asked_.size(); }
 
   private:
-    void submit_all(unsigned seed, std::size_t close_after) {
+    void submit_all(unsigned seed) {
         std::mt19937 random(seed);
         for (int n = 0; n < kPerSubmitter; ++n) {
             Asked asked{.prompt = std::string(1 + random() % 20, static_cast<char>('A' + random() % 4)),
@@ -98,9 +102,6 @@ class Crowd {
             if (!submit(std::move(request), std::move(asked))) {
                 return;
             }
-            if (n_accepted_ == close_after) {
-                engine_.close();
-            }
         }
     }
 
@@ -110,9 +111,13 @@ class Crowd {
         while (Clock::now() < deadline) {
             try {
                 const RequestId id = engine_.submit(request);
-                const std::lock_guard lock(mutex_);
-                CHECK(asked_.try_emplace(id, std::move(asked)).second);
-                ++n_accepted_;
+                {
+                    const std::lock_guard lock(mutex_);
+                    CHECK(asked_.try_emplace(id, std::move(asked)).second);
+                }
+                if (++n_accepted_ == close_after_) {
+                    engine_.close();
+                }
                 return true;
             } catch (const QueueFullError &) {
                 std::this_thread::yield();
@@ -157,8 +162,8 @@ class Crowd {
         all_ended_ = true;
     }
 
-    FakeModel &model_;
     Engine engine_;
+    const std::size_t close_after_;
     std::mutex mutex_;
     std::map<RequestId, Asked> asked_;
     std::map<RequestId, Result> results_; // the consumer's until it has ended
@@ -173,7 +178,7 @@ class Crowd {
 TEST("every accepted request ends exactly once, with the right tokens") {
     FakeModel model;
     Crowd crowd(model);
-    crowd.run(/*close_after=*/0);
+    crowd.run();
     crowd.check();
     CHECK_EQ(crowd.n_accepted(), kSubmitters * kPerSubmitter);
     CHECK(crowd.ended(FinishReason::kLength) > 0 && crowd.ended(FinishReason::kError) > 0);
@@ -184,15 +189,15 @@ TEST("the same with a cache that is too small and cannot be trimmed") {
     model.n_cells = 60;
     model.can_trim_partly = false;
     Crowd crowd(model);
-    crowd.run(/*close_after=*/0);
+    crowd.run();
     crowd.check();
     CHECK_EQ(crowd.n_accepted(), kSubmitters * kPerSubmitter);
 }
 
 TEST("the same with an engine that is closed in the middle") {
     FakeModel model;
-    Crowd crowd(model);
-    crowd.run(/*close_after=*/kSubmitters * kPerSubmitter / 2);
+    Crowd crowd(model, /*close_after=*/kSubmitters * kPerSubmitter / 2);
+    crowd.run();
     crowd.check();
     CHECK(crowd.n_accepted() < kSubmitters * kPerSubmitter);
 }

@@ -1,5 +1,3 @@
-#include "core/event_queue.h"
-
 #include <chrono>
 #include <map>
 #include <string>
@@ -10,6 +8,8 @@
 
 #include "check.h"
 #include "fake_runner.h"
+
+#include "core/event_queue.h"
 
 using namespace llamad;
 

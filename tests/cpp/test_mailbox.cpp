@@ -1,12 +1,12 @@
-#include "core/mailbox.h"
-
 #include <future>
 #include <thread>
 #include <vector>
 
 #include "check.h"
-#include "core/errors.h"
 #include "engine_rig.h"
+
+#include "core/errors.h"
+#include "core/mailbox.h"
 
 using namespace llamad;
 

@@ -1,5 +1,3 @@
-#include "core/params.h"
-
 #include <functional>
 #include <initializer_list>
 #include <limits>
@@ -7,7 +5,9 @@
 #include <string>
 
 #include "check.h"
+
 #include "core/errors.h"
+#include "core/params.h"
 
 using namespace llamad;
 
@@ -35,7 +35,8 @@ template <typename Params> std::pair<std::string, std::string> complaint(const P
 }
 
 template <typename Params, typename Value>
-void check_limits(const char *name, Value Params::*field, std::initializer_list<std::type_identity_t<Value>> allowed,
+void check_limits(const char *name, Value Params::*field,
+                  std::initializer_list<std::type_identity_t<Value>> allowed,
                   std::initializer_list<std::type_identity_t<Value>> refused) {
     Params params = valid<Params>();
     for (const Value &value : allowed) {
@@ -87,7 +88,8 @@ TEST("a batch has room for a row of every slot") {
 
 TEST("names the engine knows") {
     check_limits("flash_attn", &EngineConfig::flash_attn, {"auto", "on", "off"}, {"", "On", "true"});
-    check_limits("cache_type_k", &EngineConfig::cache_type_k, {"f32", "f16", "bf16", "q8_0"}, {"", "f64", "q6_K"});
+    check_limits("cache_type_k", &EngineConfig::cache_type_k, {"f32", "f16", "bf16", "q8_0"},
+                 {"", "f64", "q6_K"});
     check_limits("cache_type_v", &EngineConfig::cache_type_v, {"f16", "q4_0", "iq4_nl"}, {"F16", "int8"});
 }
 
@@ -97,10 +99,13 @@ TEST("limits of sampling numbers") {
     check_limits("top_p", &SamplingParams::top_p, {0.001F, 1.0F}, {0.0F, -0.5F, 1.01F, kNan});
     check_limits("min_p", &SamplingParams::min_p, {0.0F, 1.0F}, {-0.01F, 1.01F, kNan});
     check_limits("typical_p", &SamplingParams::typical_p, {0.001F, 1.0F}, {0.0F, 1.01F, kNan});
-    check_limits("repeat_penalty", &SamplingParams::repeat_penalty, {0.5F, 1.0F, 2.0F}, {0.0F, -1.0F, 1e-45F, kNan, kInf});
+    check_limits("repeat_penalty", &SamplingParams::repeat_penalty, {0.5F, 1.0F, 2.0F},
+                 {0.0F, -1.0F, 1e-45F, kNan, kInf});
     check_limits("repeat_last_n", &SamplingParams::repeat_last_n, {-1, 0, kMax}, {-2});
-    check_limits("frequency_penalty", &SamplingParams::frequency_penalty, {-2.0F, 2.0F}, {-2.1F, 2.1F, kNan, kInf});
-    check_limits("presence_penalty", &SamplingParams::presence_penalty, {-2.0F, 2.0F}, {-2.1F, 2.1F, kNan, -kInf});
+    check_limits("frequency_penalty", &SamplingParams::frequency_penalty, {-2.0F, 2.0F},
+                 {-2.1F, 2.1F, kNan, kInf});
+    check_limits("presence_penalty", &SamplingParams::presence_penalty, {-2.0F, 2.0F},
+                 {-2.1F, 2.1F, kNan, -kInf});
     check_limits("dry_multiplier", &SamplingParams::dry_multiplier, {0.0F, 3.0F}, {-0.1F, kNan, kInf});
     check_limits("dry_base", &SamplingParams::dry_base, {1.0F, 4.0F}, {0.9F, kNan, kInf});
     check_limits("dry_allowed_length", &SamplingParams::dry_allowed_length, {0, 9}, {-1});
@@ -125,7 +130,8 @@ TEST("a bias is for a token and at most finite") {
     SamplingParams params;
     params.logit_bias = {{0, -kInf}, {7, 2.5F}};
     CHECK_EQ(complaint(params).second, "");
-    for (const auto &[entry, shown] : {std::pair{std::pair{-3, 1.0F}, "-3"}, {{1, kInf}, "inf"}, {{1, kNan}, "nan"}}) {
+    for (const auto &[entry, shown] :
+         {std::pair{std::pair{-3, 1.0F}, "-3"}, {{1, kInf}, "inf"}, {{1, kNan}, "nan"}}) {
         params.logit_bias = {{0, 1.0F}, entry};
         CHECK_EQ(complaint(params).first, "logit_bias");
         CHECK(complaint(params).second.ends_with(shown));
@@ -158,7 +164,10 @@ TEST("plain greedy is temperature 0 and nothing that changes the order of tokens
              [](SamplingParams &p) { p.top_p = 0.1F; },
              [](SamplingParams &p) { p.seed = 7; },
              [](SamplingParams &p) { p.logit_bias = {{1, -kInf}, {2, -kInf}}; },
-             [](SamplingParams &p) { p.repeat_penalty = 1.5F; p.repeat_last_n = 0; },
+             [](SamplingParams &p) {
+                 p.repeat_penalty = 1.5F;
+                 p.repeat_last_n = 0;
+             },
          }) {
         CHECK(plain(harmless));
     }
@@ -167,7 +176,10 @@ TEST("plain greedy is temperature 0 and nothing that changes the order of tokens
              [](SamplingParams &p) { p.logit_bias = {{1, -kInf}, {2, -100.0F}}; },
              [](SamplingParams &p) { p.logit_bias = {{1, 0.5F}}; },
              [](SamplingParams &p) { p.repeat_penalty = 1.5F; },
-             [](SamplingParams &p) { p.repeat_penalty = 0.5F; p.repeat_last_n = -1; },
+             [](SamplingParams &p) {
+                 p.repeat_penalty = 0.5F;
+                 p.repeat_last_n = -1;
+             },
              [](SamplingParams &p) { p.frequency_penalty = -1.0F; },
              [](SamplingParams &p) { p.presence_penalty = 1.0F; },
              [](SamplingParams &p) { p.dry_multiplier = 0.8F; },

@@ -1,5 +1,3 @@
-#include "core/sampler.h"
-
 #include <algorithm>
 #include <limits>
 #include <random>
@@ -8,6 +6,8 @@
 
 #include "check.h"
 #include "fake_runner.h"
+
+#include "core/sampler.h"
 
 using namespace llamad;
 
@@ -57,7 +57,8 @@ TEST("argmax finds the largest logit at every place and size") {
 TEST("argmax takes the lowest token on a tie") {
     std::vector<float> logits(300, 1.0F);
     CHECK_EQ(argmax(logits), 0);
-    for (const auto &[first, second] : {std::pair<std::size_t, std::size_t>{63, 64}, {5, 299}, {70, 134}, {257, 258}}) {
+    for (const auto &[first, second] :
+         {std::pair<std::size_t, std::size_t>{63, 64}, {5, 299}, {70, 134}, {257, 258}}) {
         logits.assign(300, 0.0F);
         logits[first] = logits[second] = 2.0F;
         CHECK_EQ(argmax(logits), first);

@@ -1,11 +1,11 @@
-#include "core/scheduler.h"
-
 #include <sstream>
 #include <string>
 #include <string_view>
 
 #include "check.h"
 #include "engine_rig.h"
+
+#include "core/scheduler.h"
 
 using namespace llamad;
 
@@ -16,7 +16,8 @@ constexpr std::int32_t kChunk = 4;
 
 // A scheduler whose decisions are carried out at once, without a model.
 struct Desk {
-    explicit Desk(const RunnerLimits &limits = kLimits, std::int32_t chunk = kChunk) : scheduler(limits, chunk) {}
+    explicit Desk(const RunnerLimits &limits = kLimits, std::int32_t chunk = kChunk)
+        : scheduler(limits, chunk) {}
 
     void wait(std::string_view prompt) {
         auto request = make_request(prompt, 50);
@@ -204,7 +205,7 @@ TEST("rows are still due unless their request has ended or fallen behind") {
     }
     const Batch planned = desk.scheduler.plan_prefill();
     CHECK(desk.scheduler.still_due(planned) == planned);
-    const std::span<const Row> rest = std::span(planned).subspan(4); // "bb" of slot 1, and slot 2
+    const std::span<const Row> rest = std::span(planned).subspan(4);      // "bb" of slot 1, and slot 2
     CHECK_EQ(show(desk.scheduler.still_due(rest)), "2:c@0 2:c@1 2:c@2!"); // b@0 is not computed
     desk.scheduler.slot(1).advance(1);
     CHECK_EQ(show(desk.scheduler.still_due(rest)), "1:b@1 1:b@2! 2:c@0 2:c@1 2:c@2!");

@@ -1,9 +1,9 @@
-#include "core/sequence.h"
-
 #include <string>
 
 #include "check.h"
 #include "engine_rig.h"
+
+#include "core/sequence.h"
 
 using namespace llamad;
 
@@ -178,7 +178,8 @@ TEST("an error carries its kind and message, and times do not run backwards") {
     const Event last = feed.sequence.finish(FinishReason::kError, ErrorKind::kGenerationFailed, "why");
     CHECK_EQ(last.end->error, ErrorKind::kGenerationFailed);
     CHECK_EQ(last.end->error_message, "why");
-    CHECK(last.end->timings.queue_s >= 0 && last.end->timings.prefill_s >= 0 && last.end->timings.decode_s >= 0);
+    CHECK(last.end->timings.queue_s >= 0 && last.end->timings.prefill_s >= 0 &&
+          last.end->timings.decode_s >= 0);
 }
 
 TEST("a request that never got a slot ends with its prompt's size and its wait") {

@@ -1,9 +1,9 @@
-#include "core/slot.h"
-
 #include <memory>
 
 #include "check.h"
 #include "engine_rig.h"
+
+#include "core/slot.h"
 
 using namespace llamad;
 

@@ -1,5 +1,3 @@
-#include "core/stop_matcher.h"
-
 #include <algorithm>
 #include <random>
 #include <string>
@@ -7,6 +5,8 @@
 #include <vector>
 
 #include "check.h"
+
+#include "core/stop_matcher.h"
 
 using namespace llamad;
 
@@ -40,7 +40,8 @@ Shown match_naively(const std::vector<std::string> &stops, const std::vector<std
         for (std::size_t at = 0; at < text.size(); ++at) {
             std::optional<std::size_t> longest;
             for (std::size_t i = 0; i < stops.size(); ++i) {
-                if (text.compare(at, stops[i].size(), stops[i]) == 0 && (!longest || stops[i].size() > stops[*longest].size())) {
+                if (text.compare(at, stops[i].size(), stops[i]) == 0 &&
+                    (!longest || stops[i].size() > stops[*longest].size())) {
                     longest = i;
                 }
             }
@@ -73,7 +74,8 @@ TEST("a stop string is found across every border, and never shown") {
     const std::string text = "before STOP after";
     for (std::size_t i = 0; i <= text.size(); ++i) {
         for (std::size_t j = i; j <= text.size(); ++j) {
-            CHECK_EQ(match({"STOP"}, {text.substr(0, i), text.substr(i, j - i), text.substr(j)}), Shown{"before ", 0});
+            CHECK_EQ(match({"STOP"}, {text.substr(0, i), text.substr(i, j - i), text.substr(j)}),
+                     Shown{"before ", 0});
         }
     }
     CHECK_EQ(match({"STOP"}, single_characters(text)), Shown{"before ", 0});
@@ -94,7 +96,8 @@ TEST("no part of a stop string is shown early, and nothing else is held back") {
 }
 
 TEST("overlapping beginnings") {
-    for (const auto &pieces : {std::vector<std::string>{"aaab"}, {"aa", "ab"}, {"a", "a", "a", "b"}, {"aaa", "b"}}) {
+    for (const auto &pieces :
+         {std::vector<std::string>{"aaab"}, {"aa", "ab"}, {"a", "a", "a", "b"}, {"aaa", "b"}}) {
         CHECK_EQ(match({"aab"}, pieces), Shown{"a", 0});
     }
     CHECK_EQ(match({"abab"}, single_characters("aababab")), Shown{"a", 0});

@@ -3,6 +3,7 @@
 #include <exception>
 
 #include "chat.h"
+
 #include "core/errors.h"
 
 namespace llamad {
@@ -12,7 +13,8 @@ ChatTemplate::ChatTemplate(const LlamaModel &model, const std::string &source)
     try {
         templates_.reset(common_chat_templates_init(model.get(), source).release());
     } catch (const std::exception &error) {
-        throw TemplateError("chat_template", std::string("the chat template does not parse: ") + error.what());
+        throw TemplateError("chat_template",
+                            std::string("the chat template does not parse: ") + error.what());
     }
 }
 
@@ -31,8 +33,8 @@ ChatPrompt ChatTemplate::apply(std::string_view messages_json) const {
     } catch (const TemplateError &) {
         throw;
     } catch (const std::exception &error) {
-        throw TemplateError("messages",
-                            std::string("the messages do not fit the model's chat template: ") + error.what());
+        throw TemplateError("messages", std::string("the messages do not fit the model's chat template: ") +
+                                            error.what());
     }
 }
 

@@ -8,7 +8,8 @@ namespace llamad {
 
 Engine::Engine(std::unique_ptr<ModelRunner> runner, EngineLimits limits)
     : runner_(std::move(runner)), scheduler_(runner_->limits(), limits.prefill_chunk),
-      mailbox_(static_cast<std::size_t>(runner_->limits().n_slots) + static_cast<std::size_t>(limits.max_queue)),
+      mailbox_(static_cast<std::size_t>(runner_->limits().n_slots) +
+               static_cast<std::size_t>(limits.max_queue)),
       thread_([this] { loop(); }) {}
 
 void Engine::close() {

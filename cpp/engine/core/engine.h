@@ -63,9 +63,11 @@ class Engine {
     bool evict_idle();
 
     void cancel_now(RequestId id);
-    void finish(Slot &slot, FinishReason reason, ErrorKind error = ErrorKind::kNone, std::string message = {});
+    void finish(Slot &slot, FinishReason reason, ErrorKind error = ErrorKind::kNone,
+                std::string message = {});
     void fail(Slot &slot, const std::string &message);
-    void finish_waiting(std::unique_ptr<Request> request, FinishReason reason, ErrorKind error, std::string message);
+    void finish_waiting(std::unique_ptr<Request> request, FinishReason reason, ErrorKind error,
+                        std::string message);
     void end_request(Event event);
     void abandon_all();
     void deliver();

@@ -47,9 +47,8 @@ void Mailbox::close() {
 Mail Mailbox::take(bool wait) {
     std::unique_lock lock(mutex_);
     if (wait) {
-        arrived_.wait(lock, [this] {
-            return mail_.closed || !mail_.requests.empty() || !mail_.cancellations.empty();
-        });
+        arrived_.wait(
+            lock, [this] { return mail_.closed || !mail_.requests.empty() || !mail_.cancellations.empty(); });
     }
     Mail taken = std::move(mail_);
     mail_ = Mail{.requests = {}, .cancellations = {}, .closed = taken.closed};

@@ -12,13 +12,13 @@ namespace llamad {
 struct Metrics {
     using Counter = std::atomic<std::uint64_t>;
 
-    Counter prompt_tokens{0};    // of requests given a slot, cached ones included
-    Counter cached_tokens{0};    // of those: found in the slot's KV stream
-    Counter prefilled_tokens{0}; // prompt tokens computed
-    Counter generated_tokens{0}; // tokens sampled
-    Counter steps{0};            // turns of the engine's loop
-    Counter decode_calls{0};     // calls of ModelRunner::decode
-    std::array<Counter, 4> finished{}; // requests ended, by FinishReason
+    Counter prompt_tokens{0};             // of requests given a slot, cached ones included
+    Counter cached_tokens{0};             // of those: found in the slot's KV stream
+    Counter prefilled_tokens{0};          // prompt tokens computed
+    Counter generated_tokens{0};          // tokens sampled
+    Counter steps{0};                     // turns of the engine's loop
+    Counter decode_calls{0};              // calls of ModelRunner::decode
+    std::array<Counter, 4> finished{};    // requests ended, by FinishReason
     std::atomic<std::int32_t> running{0}; // slots with a request
     std::atomic<std::int32_t> waiting{0}; // requests without a slot
 

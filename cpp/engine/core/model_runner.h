@@ -29,7 +29,7 @@ class SamplerChain {
 
 struct RunnerLimits {
     std::int32_t n_slots = 1;
-    std::int32_t n_ctx = 0;   // tokens per slot
+    std::int32_t n_ctx = 0;    // tokens per slot
     std::int32_t n_batch = 0;  // most rows in one decode()
     std::int32_t n_ubatch = 0; // rows that the model computes at once: fewer are less efficient
 };

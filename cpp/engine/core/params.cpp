@@ -13,7 +13,8 @@ namespace llamad {
 
 namespace {
 
-template <typename T> [[noreturn]] void reject(const char *field, const T &value, const std::string &expected) {
+template <typename T>
+[[noreturn]] void reject(const char *field, const T &value, const std::string &expected) {
     std::ostringstream message;
     message << field << " must be " << expected << ", got " << value;
     throw ParameterError(field, message.str());
@@ -38,7 +39,8 @@ void require(const char *field, float value, bool holds, const char *expected) {
     }
 }
 
-void require_one_of(const char *field, const std::string &value, std::initializer_list<std::string_view> allowed) {
+void require_one_of(const char *field, const std::string &value,
+                    std::initializer_list<std::string_view> allowed) {
     if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) {
         return;
     }
@@ -87,7 +89,8 @@ void SamplingParams::validate() const {
     require("min_p", min_p, min_p >= 0 && min_p <= 1, "0 to 1");
     require("typical_p", typical_p, typical_p > 0 && typical_p <= 1, "above 0 and at most 1");
     // llama.cpp divides by it: the reciprocal must be finite as well.
-    require("repeat_penalty", repeat_penalty, repeat_penalty > 0 && std::isfinite(1 / repeat_penalty), "above 0");
+    require("repeat_penalty", repeat_penalty, repeat_penalty > 0 && std::isfinite(1 / repeat_penalty),
+            "above 0");
     require_at_least("repeat_last_n", repeat_last_n, -1);
     require("frequency_penalty", frequency_penalty, std::abs(frequency_penalty) <= 2, "-2 to 2");
     require("presence_penalty", presence_penalty, std::abs(presence_penalty) <= 2, "-2 to 2");

@@ -13,7 +13,8 @@ Scheduler::Scheduler(const RunnerLimits &limits, std::int32_t prefill_chunk)
 }
 
 bool Scheduler::has_work() const {
-    return !waiting_.empty() || std::any_of(slots_.begin(), slots_.end(), [](const Slot &s) { return !s.idle(); });
+    return !waiting_.empty() ||
+           std::any_of(slots_.begin(), slots_.end(), [](const Slot &s) { return !s.idle(); });
 }
 
 std::optional<Placement> Scheduler::next_placement() const {
@@ -83,7 +84,8 @@ Batch Scheduler::plan_prefill() const {
         chosen.emplace_back(slot, std::min(n_pending, room));
         room -= chosen.back().second;
     }
-    std::sort(chosen.begin(), chosen.end(), [](const auto &a, const auto &b) { return a.first->id() < b.first->id(); });
+    std::sort(chosen.begin(), chosen.end(),
+              [](const auto &a, const auto &b) { return a.first->id() < b.first->id(); });
     Batch batch;
     batch.reserve(budget - room);
     for (const auto &[slot, n_tokens] : chosen) {

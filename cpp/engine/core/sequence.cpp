@@ -6,10 +6,12 @@
 namespace llamad {
 
 Sequence::Sequence(std::unique_ptr<Request> request, std::int32_t n_ctx, std::int32_t n_cached)
-    : id_(request->id), tokens_(std::move(request->prompt)), n_prompt_(static_cast<std::int32_t>(tokens_.size())),
-      n_cached_(n_cached), n_most_tokens_(n_prompt_ + std::min(request->max_tokens, n_ctx - n_prompt_)),
-      stream_(request->stream), sampler_(std::move(request->chain), std::move(request->forbidden)),
-      stop_matcher_(std::move(request->stop)), submitted_at_(request->submitted_at), started_at_(Clock::now()) {}
+    : id_(request->id), tokens_(std::move(request->prompt)),
+      n_prompt_(static_cast<std::int32_t>(tokens_.size())), n_cached_(n_cached),
+      n_most_tokens_(n_prompt_ + std::min(request->max_tokens, n_ctx - n_prompt_)), stream_(request->stream),
+      sampler_(std::move(request->chain), std::move(request->forbidden)),
+      stop_matcher_(std::move(request->stop)), submitted_at_(request->submitted_at),
+      started_at_(Clock::now()) {}
 
 std::optional<FinishReason> Sequence::append(TokenId token, const ModelRunner &runner) {
     if (!first_token_at_) {
@@ -40,7 +42,8 @@ std::optional<Event> Sequence::take_delta() {
         return std::nullopt;
     }
     const auto first = tokens_.begin() + n_prompt_ + static_cast<std::ptrdiff_t>(n_delivered_);
-    Event event{.id = id_, .text = std::move(undelivered_text_), .tokens = {first, tokens_.end()}, .end = nullptr};
+    Event event{
+        .id = id_, .text = std::move(undelivered_text_), .tokens = {first, tokens_.end()}, .end = nullptr};
     undelivered_text_.clear();
     n_delivered_ += event.tokens.size();
     return event;
@@ -63,10 +66,14 @@ Event Sequence::finish(FinishReason reason, ErrorKind error, std::string error_m
     end->error = error;
     end->error_message = std::move(error_message);
     const auto first = tokens_.begin() + n_prompt_ + static_cast<std::ptrdiff_t>(n_delivered_);
-    return {.id = id_, .text = std::move(undelivered_text_), .tokens = {first, tokens_.end()}, .end = std::move(end)};
+    return {.id = id_,
+            .text = std::move(undelivered_text_),
+            .tokens = {first, tokens_.end()},
+            .end = std::move(end)};
 }
 
-Event finish_unstarted(const Request &request, FinishReason reason, ErrorKind error, std::string error_message) {
+Event finish_unstarted(const Request &request, FinishReason reason, ErrorKind error,
+                       std::string error_message) {
     auto end = std::make_unique<End>();
     end->reason = reason;
     end->usage.prompt_tokens = static_cast<std::int32_t>(request.prompt.size());

@@ -61,6 +61,7 @@ class Sequence {
 };
 
 // The terminal event of a request that never got a slot.
-Event finish_unstarted(const Request &request, FinishReason reason, ErrorKind error, std::string error_message);
+Event finish_unstarted(const Request &request, FinishReason reason, ErrorKind error,
+                       std::string error_message);
 
 } // namespace llamad

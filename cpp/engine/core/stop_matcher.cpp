@@ -13,20 +13,25 @@ std::optional<std::size_t> StopMatcher::push(std::string_view text, std::string 
         return std::nullopt;
     }
     held_.append(text);
-    std::optional<std::size_t> match;
+    std::size_t match = stops_.size(); // none
     std::size_t match_at = std::string::npos;
+    std::size_t match_length = 0;
     for (std::size_t i = 0; i < stops_.size(); ++i) {
         const std::size_t at = held_.find(stops_[i]);
-        const bool earlier = at < match_at;
-        const bool longer = at != std::string::npos && at == match_at && stops_[i].size() > stops_[*match].size();
-        if (earlier || longer) {
+        if (at < match_at || (at == match_at && at != std::string::npos && stops_[i].size() > match_length)) {
             match = i;
             match_at = at;
+            match_length = stops_[i].size();
         }
     }
-    const std::size_t shown = match ? match_at : held_.size() - longest_possible_beginning();
-    out.append(held_, 0, shown);
-    held_.erase(0, match ? held_.size() : shown);
+    if (match == stops_.size()) {
+        const std::size_t shown = held_.size() - longest_possible_beginning();
+        out.append(held_, 0, shown);
+        held_.erase(0, shown);
+        return std::nullopt;
+    }
+    out.append(held_, 0, match_at);
+    held_.clear();
     return match;
 }
 

@@ -8,7 +8,7 @@
 
 namespace llamad {
 
-LlamaEngine::LlamaEngine(EngineConfig config, const LlamaModel::Progress &progress) {
+LlamaEngine::LlamaEngine(const EngineConfig &config, const LlamaModel::Progress &progress) {
     config.validate();
     auto model = std::make_shared<const LlamaModel>(config, progress);
     auto chat_template = std::make_unique<const ChatTemplate>(*model, config.chat_template);
@@ -18,8 +18,8 @@ LlamaEngine::LlamaEngine(EngineConfig config, const LlamaModel::Progress &progre
     info_.n_parallel = config.n_parallel;
     info_.has_chat_template = chat_template->is_models_own();
     loaded_ = std::make_shared<const Loaded>(Loaded{std::move(model), std::move(chat_template)});
-    engine_ = std::make_unique<Engine>(
-        std::move(runner), EngineLimits{.prefill_chunk = config.prefill_chunk, .max_queue = config.max_queue});
+    engine_ = std::make_unique<Engine>(std::move(runner), EngineLimits{.prefill_chunk = config.prefill_chunk,
+                                                                       .max_queue = config.max_queue});
 }
 
 std::shared_ptr<const LlamaEngine::Loaded> LlamaEngine::loaded() const {
@@ -51,7 +51,8 @@ std::string LlamaEngine::apply_template(std::string_view messages_json) const {
     return loaded()->chat_template->apply(messages_json).text;
 }
 
-std::vector<TokenId> LlamaEngine::tokenize(std::string_view text, bool add_special, bool parse_special) const {
+std::vector<TokenId> LlamaEngine::tokenize(std::string_view text, bool add_special,
+                                           bool parse_special) const {
     return loaded()->model->tokenize(text, add_special, parse_special);
 }
 

@@ -30,7 +30,7 @@ struct Prepared {
 class LlamaEngine {
   public:
     // Blocks while the model is read. Throws ParameterError or ModelError.
-    LlamaEngine(EngineConfig config, const LlamaModel::Progress &progress);
+    LlamaEngine(const EngineConfig &config, const LlamaModel::Progress &progress);
     LlamaEngine(const LlamaEngine &) = delete;
     LlamaEngine &operator=(const LlamaEngine &) = delete;
     ~LlamaEngine() { close(); }

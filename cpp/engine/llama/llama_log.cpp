@@ -81,6 +81,8 @@ LogErrors::LogErrors() : outer_(thread_errors) { thread_errors = &joined_; }
 
 LogErrors::~LogErrors() { thread_errors = outer_; }
 
-std::string LogErrors::text(const std::string &otherwise) const { return joined_.empty() ? otherwise : joined_; }
+std::string LogErrors::text(const std::string &otherwise) const {
+    return joined_.empty() ? otherwise : joined_;
+}
 
 } // namespace llamad

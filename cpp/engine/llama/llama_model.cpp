@@ -3,9 +3,10 @@
 #include <array>
 #include <utility>
 
+#include "llama.h"
+
 #include "core/detokenizer.h"
 #include "core/errors.h"
-#include "llama.h"
 #include "llama/llama_log.h"
 #include "llama/model_file.h"
 
@@ -79,7 +80,8 @@ void LlamaModel::index_vocabulary() {
 std::string LlamaModel::piece(TokenId token, bool special) const {
     std::string text(16, '\0');
     const auto write = [&] {
-        return llama_token_to_piece(vocab_, token, text.data(), static_cast<std::int32_t>(text.size()), 0, special);
+        return llama_token_to_piece(vocab_, token, text.data(), static_cast<std::int32_t>(text.size()), 0,
+                                    special);
     };
     std::int32_t length = write();
     if (length < 0) {
@@ -134,8 +136,9 @@ std::string LlamaModel::detokenize(std::span<const TokenId> tokens, bool special
     Detokenizer detokenizer;
     for (const TokenId token : tokens) {
         if (token < 0 || token >= n_vocab()) {
-            throw ParameterError("token_ids", "token_ids must be ids from 0 to " + std::to_string(n_vocab() - 1) +
-                                                  ", got " + std::to_string(token));
+            throw ParameterError("token_ids", "token_ids must be ids from 0 to " +
+                                                  std::to_string(n_vocab() - 1) + ", got " +
+                                                  std::to_string(token));
         }
         detokenizer.push(piece(token, special), text);
     }

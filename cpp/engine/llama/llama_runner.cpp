@@ -6,8 +6,9 @@
 
 #include <sched.h>
 
-#include "core/errors.h"
 #include "ggml-backend.h"
+
+#include "core/errors.h"
 #include "llama/llama_log.h"
 #include "llama/llama_sampler.h"
 
@@ -66,13 +67,14 @@ LlamaRunner::LlamaRunner(std::shared_ptr<const LlamaModel> model, const EngineCo
     const LogErrors errors;
     context_.reset(llama_init_from_model(model_->get(), params));
     if (context_ == nullptr) {
-        throw ModelLoadError("cannot create a context of " + std::to_string(config.n_parallel) + " slots of " +
-                             std::to_string(n_ctx) + " tokens for " + config.model_path + ": " +
-                             errors.text("out of memory, probably; lower n_ctx or n_parallel"));
+        throw ModelLoadError("cannot create a context of " + std::to_string(config.n_parallel) +
+                             " slots of " + std::to_string(n_ctx) + " tokens for " + config.model_path +
+                             ": " + errors.text("out of memory, probably; lower n_ctx or n_parallel"));
     }
     llama_set_abort_callback(
         context_.get(),
-        [](void *flag) { return static_cast<std::atomic<bool> *>(flag)->load(std::memory_order_relaxed); }, &abort_);
+        [](void *flag) { return static_cast<std::atomic<bool> *>(flag)->load(std::memory_order_relaxed); },
+        &abort_);
     // n_ctx is what was asked for: llama.cpp rounds its streams up to multiples of 256.
     limits_ = {.n_slots = config.n_parallel,
                .n_ctx = n_ctx,

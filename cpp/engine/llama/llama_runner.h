@@ -5,8 +5,9 @@
 #include <memory>
 #include <vector>
 
-#include "core/model_runner.h"
 #include "llama.h"
+
+#include "core/model_runner.h"
 #include "llama/llama_model.h"
 
 namespace llamad {

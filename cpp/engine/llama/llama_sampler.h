@@ -4,10 +4,11 @@
 #include <memory>
 #include <span>
 
+#include "sampling.h"
+
 #include "core/model_runner.h"
 #include "core/params.h"
 #include "llama/llama_model.h"
-#include "sampling.h"
 
 namespace llamad {
 

@@ -9,8 +9,9 @@
 #include <regex>
 #include <string_view>
 
-#include "core/errors.h"
 #include "gguf.h"
+
+#include "core/errors.h"
 #include "llama/llama_log.h"
 
 namespace llamad {
@@ -60,12 +61,13 @@ void check_part(const std::string &path) {
     }
     std::uintmax_t end = gguf_get_data_offset(gguf.get());
     for (std::int64_t i = 0; i < gguf_get_n_tensors(gguf.get()); ++i) {
-        end = std::max<std::uintmax_t>(end, gguf_get_data_offset(gguf.get()) + gguf_get_tensor_offset(gguf.get(), i) +
+        end = std::max<std::uintmax_t>(end, gguf_get_data_offset(gguf.get()) +
+                                                gguf_get_tensor_offset(gguf.get(), i) +
                                                 gguf_get_tensor_size(gguf.get(), i));
     }
     if (end > size) {
-        throw TruncatedModelError(path + " is cut off: its tensors need " + std::to_string(end) + " bytes, it has " +
-                                  std::to_string(size) + "; fetch it again");
+        throw TruncatedModelError(path + " is cut off: its tensors need " + std::to_string(end) +
+                                  " bytes, it has " + std::to_string(size) + "; fetch it again");
     }
 }
 

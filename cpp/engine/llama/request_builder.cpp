@@ -22,10 +22,11 @@ void check_prompt(const LlamaModel &model, std::int32_t n_ctx, const std::vector
         }
     }
     if (prompt.size() >= static_cast<std::size_t>(n_ctx)) {
-        throw ContextLengthError("prompt", "the prompt has " + std::to_string(prompt.size()) +
-                                               " tokens, but the context of " + std::to_string(n_ctx) +
-                                               " tokens must hold the prompt and at least one more; shorten it, or "
-                                               "load the model with a larger n_ctx");
+        throw ContextLengthError("prompt",
+                                 "the prompt has " + std::to_string(prompt.size()) +
+                                     " tokens, but the context of " + std::to_string(n_ctx) +
+                                     " tokens must hold the prompt and at least one more; shorten it, or "
+                                     "load the model with a larger n_ctx");
     }
 }
 
@@ -57,8 +58,9 @@ std::vector<TokenId> forbidden_tokens(const LlamaModel &model, const SamplingPar
 
 } // namespace
 
-std::unique_ptr<Request> build_request(const LlamaModel &model, std::int32_t n_ctx, std::vector<TokenId> prompt,
-                                       const SamplingParams &params, bool stream) {
+std::unique_ptr<Request> build_request(const LlamaModel &model, std::int32_t n_ctx,
+                                       std::vector<TokenId> prompt, const SamplingParams &params,
+                                       bool stream) {
     check_prompt(model, n_ctx, prompt);
     check_against_model(model, params);
     auto request = std::make_unique<Request>();

@@ -13,7 +13,8 @@ namespace llamad {
 
 // `n_ctx`: tokens that a slot has room for. `params` must have passed validate().
 // Any thread. Throws ParameterError, ContextLengthError, GrammarError.
-std::unique_ptr<Request> build_request(const LlamaModel &model, std::int32_t n_ctx, std::vector<TokenId> prompt,
-                                       const SamplingParams &params, bool stream);
+std::unique_ptr<Request> build_request(const LlamaModel &model, std::int32_t n_ctx,
+                                       std::vector<TokenId> prompt, const SamplingParams &params,
+                                       bool stream);
 
 } // namespace llamad

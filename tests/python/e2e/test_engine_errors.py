@@ -92,7 +92,7 @@ def test_bad_engine_option(tiny_model: Path, option: str, value: object) -> None
         ("temperature", "hot"),
         ("top_p", 0),
         ("top_p", 1.5),
-        ("top_k", -1),
+        ("top_k", -2),
         ("min_p", 2),
         ("typical_p", 0),
         ("repeat_penalty", 0),
