@@ -26,12 +26,15 @@ _RUN_TIMEOUT_S = 600.0
 Launchers = dict[str, "Callable[[Path, Workload], servers.Launch]"]
 
 
-def measure(launch: servers.Launch, workload: Workload, seed: int, log_path: Path) -> report.Figures:
+def measure(
+    launch: servers.Launch, model: Path, workload: Workload, seed: int, log_path: Path
+) -> report.Figures:
     """Start a server, warm it up, run the workload once and stop it."""
+    warm_up, bodies = workload.warm_up_bodies(model.stem), workload.bodies(model.stem, seed)
     with servers.Server(launch, log_path) as server:
-        client.run_load(server.port, workload.warm_up_bodies(), workload.streams, _RUN_TIMEOUT_S)
+        client.run_load(server.port, warm_up, workload.streams, _RUN_TIMEOUT_S)
         cpu_before = server.cpu_seconds()
-        traces, wall_s = client.run_load(server.port, workload.bodies(seed), workload.streams, _RUN_TIMEOUT_S)
+        traces, wall_s = client.run_load(server.port, bodies, workload.streams, _RUN_TIMEOUT_S)
         cpu_s = server.cpu_seconds() - cpu_before
         return report.figures(traces, wall_s, cpu_s, server.peak_memory_mib())
 
@@ -46,7 +49,7 @@ def compare(workloads: Sequence[Workload], launchers: Launchers, rounds: int) ->
             for index in range(rounds):
                 for name in list(launchers)[:: 1 if index % 2 == 0 else -1]:
                     launch = launchers[name](model, workload)
-                    one = measure(launch, workload, index, Path(logs, f"{name}.log"))
+                    one = measure(launch, model, workload, index, Path(logs, f"{name}.log"))
                     by_server[name].append(one)
                     print(_progress(workload, name, index, one), file=sys.stderr, flush=True)
             results[workload.name] = by_server

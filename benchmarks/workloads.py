@@ -45,20 +45,20 @@ class Workload:
     n_ctx: int = 2048
     threads: int = 0
 
-    def bodies(self, seed: int) -> list[bytes]:
+    def bodies(self, model_id: str, seed: int) -> list[bytes]:
         """JSON bodies of this workload's requests; the same seed gives the same bytes."""
         rng = random.Random(f"{self.name}/{seed}")
-        return [self._body(rng, index, self.max_tokens) for index in range(self.requests)]
+        return [self._body(model_id, rng, index, self.max_tokens) for index in range(self.requests)]
 
-    def warm_up_bodies(self) -> list[bytes]:
+    def warm_up_bodies(self, model_id: str) -> list[bytes]:
         """A short request per stream, to fault in memory and build the compute graphs."""
         rng = random.Random(f"{self.name}/warm-up")
-        return [self._body(rng, index, 8) for index in range(self.streams)]
+        return [self._body(model_id, rng, index, 8) for index in range(self.streams)]
 
-    def _body(self, rng: random.Random, index: int, max_tokens: int) -> bytes:
+    def _body(self, model_id: str, rng: random.Random, index: int, max_tokens: int) -> bytes:
         words = " ".join(rng.choice(WORDS) for _ in range(self.prompt_words))
         body = {
-            "model": self.model,
+            "model": model_id,
             "messages": [{"role": "user", "content": f"{words}. Write a story with these words."}],
             "max_tokens": max_tokens,
             "ignore_eos": True,

@@ -18,7 +18,7 @@ EngineConfig read_config(const py::kwargs &arguments) {
     fields.read("n_ctx", config.n_ctx);
     fields.read("n_batch", config.n_batch);
     fields.read("n_ubatch", config.n_ubatch);
-    fields.read("prefill_chunk", config.prefill_chunk);
+    fields.read("itl_target_ms", config.itl_target_ms);
     fields.read("n_threads", config.n_threads);
     fields.read("n_threads_batch", config.n_threads_batch);
     fields.read("n_gpu_layers", config.n_gpu_layers);

@@ -18,7 +18,7 @@ class EngineConfig:
         n_ctx: int = ...,
         n_batch: int = ...,
         n_ubatch: int = ...,
-        prefill_chunk: int = ...,
+        itl_target_ms: int = ...,
         n_threads: int = ...,
         n_threads_batch: int = ...,
         n_gpu_layers: int = ...,

@@ -12,10 +12,11 @@ class EngineOptions(TypedDict, total=False):
         n_parallel: slots, that is requests that run at once; each has a KV cache of `n_ctx`
             tokens. Default 4.
         n_ctx: context of one slot in tokens; 0 takes the model's training context. Default 2048.
-        n_batch: most tokens in one call of llama.cpp. Default 2048.
+        n_batch: most tokens in one call of llama.cpp; at least `n_parallel`. Default 2048.
         n_ubatch: most tokens computed at once. Default 512.
-        prefill_chunk: most prompt tokens computed between two tokens of running requests.
-            Default 256.
+        itl_target_ms: time between two tokens of a running request, in milliseconds, that computing
+            other requests' prompts should not exceed; their prompts are cut into chunks of a
+            learned size. Default 300.
         n_threads: compute threads for generation; 0 takes the machine's cores. Default 0.
         n_threads_batch: compute threads for prompts; 0 takes `n_threads`. Default 0.
         n_gpu_layers: layers to put on the GPU; -1 all. Default -1.
@@ -32,7 +33,7 @@ class EngineOptions(TypedDict, total=False):
     n_ctx: int
     n_batch: int
     n_ubatch: int
-    prefill_chunk: int
+    itl_target_ms: int
     n_threads: int
     n_threads_batch: int
     n_gpu_layers: int

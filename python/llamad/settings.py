@@ -128,10 +128,10 @@ class Settings:
     n_ubatch: int = field(
         default=512, metadata=_about(_ENGINE, kinds.integer(1, 1 << 20), "most computed at once", "tokens")
     )
-    prefill_chunk: int = field(
-        default=256,
+    itl_target_ms: int = field(
+        default=300,
         metadata=_about(
-            _ENGINE, kinds.integer(1), "most of a prompt between two tokens of running requests", "tokens"
+            _ENGINE, kinds.integer(1), "time between two tokens of a request while prompts are computed", "ms"
         ),
     )
     flash_attn: str = field(
@@ -184,7 +184,7 @@ def engine_options(settings: Settings) -> EngineOptions:
         "n_ctx": settings.n_ctx,
         "n_batch": settings.n_batch,
         "n_ubatch": settings.n_ubatch,
-        "prefill_chunk": settings.prefill_chunk,
+        "itl_target_ms": settings.itl_target_ms,
         "n_threads": settings.threads,
         "n_gpu_layers": settings.n_gpu_layers,
         "flash_attn": settings.flash_attn,

@@ -4,7 +4,6 @@
 #include <chrono>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,13 +27,13 @@ struct Result {
     std::string text;
     Tokens tokens;
     int n_events = 0;
-    std::optional<End> end;
+    std::unique_ptr<End> end;
 };
 
 // Belongs to the thread of the test. Its end checks that each accepted request ended exactly once.
 class EngineRig {
   public:
-    explicit EngineRig(FakeModel &model, EngineLimits limits = {.prefill_chunk = 8, .max_queue = 64})
+    explicit EngineRig(FakeModel &model, EngineLimits limits = {.max_queue = 64})
         : model_(model), engine_(model.runner(), limits) {}
     EngineRig(const EngineRig &) = delete;
     EngineRig &operator=(const EngineRig &) = delete;
@@ -42,7 +41,7 @@ class EngineRig {
         engine_.close();
         collect();
         for (const auto &[id, result] : results_) {
-            CHECK(result.end.has_value());
+            CHECK(result.end != nullptr);
         }
         CHECK(model_.runner_freed.load());
         CHECK_EQ(engine_.metrics().running.load(), 0);
@@ -68,7 +67,7 @@ class EngineRig {
             engine_.events().wait(std::chrono::milliseconds(1000));
             collect();
         }
-        REQUIRE(results_[id].end.has_value());
+        REQUIRE(results_[id].end != nullptr);
         return results_[id];
     }
 
@@ -105,7 +104,7 @@ class EngineRig {
             ++result.n_events;
             if (event.end) {
                 CHECK_EQ(event.end->usage.completion_tokens, result.tokens.size());
-                result.end = *event.end;
+                result.end = std::move(event.end);
             }
         }
     }

@@ -56,7 +56,7 @@ inline TokenId babble(std::span<const TokenId> tokens) {
 }
 
 // Says `text` after the last '>' of the stream, then ends.
-inline NextToken recite(std::string text) {
+inline NextToken recite(std::string_view text) {
     return [script = tokens_of(text)](std::span<const TokenId> tokens) {
         const auto said =
             static_cast<std::size_t>(std::find(tokens.rbegin(), tokens.rend(), '>') - tokens.rbegin());

@@ -1,3 +1,7 @@
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdint>
 #include <random>
 #include <string>
 #include <string_view>
@@ -38,27 +42,30 @@ std::vector<std::string_view> single_bytes(std::string_view bytes) {
     return pieces;
 }
 
-// Decodes by arithmetic, unlike the detokenizer, which goes by ranges of bytes.
+// Length of the character that starts `text`, 0 if it is ill-formed. Decodes by arithmetic, unlike the
+// detokenizer, which goes by ranges of bytes.
+std::size_t character_length(std::string_view text) {
+    const auto lead = static_cast<unsigned char>(text[0]);
+    const auto length = static_cast<std::size_t>(std::max(1, std::countl_one(lead)));
+    if ((lead >= 0x80 && lead < 0xC0) || length > 4 || length > text.size()) {
+        return 0;
+    }
+    std::uint32_t code = length == 1 ? lead : lead & (0x7FU >> length);
+    for (const char next : text.substr(1, length - 1)) {
+        if ((static_cast<unsigned char>(next) & 0xC0U) != 0x80) {
+            return 0;
+        }
+        code = code << 6U | (static_cast<unsigned char>(next) & 0x3FU);
+    }
+    constexpr std::array<std::uint32_t, 5> kLowest{0, 0, 0x80, 0x800, 0x10000};
+    const bool is_surrogate = code >= 0xD800 && code < 0xE000;
+    return code < kLowest.at(length) || code > 0x10FFFF || is_surrogate ? 0 : length;
+}
+
 bool is_utf8(std::string_view text) {
     while (!text.empty()) {
-        const auto lead = static_cast<unsigned char>(text[0]);
-        const std::size_t length = lead < 0x80        ? 1
-                                   : lead >> 5U == 6  ? 2
-                                   : lead >> 4U == 14 ? 3
-                                   : lead >> 3U == 30 ? 4
-                                                      : 0;
-        if (length == 0 || length > text.size()) {
-            return false;
-        }
-        std::uint32_t code = length == 1 ? lead : lead & (0x7FU >> length);
-        for (const char next : text.substr(1, length - 1)) {
-            if ((static_cast<unsigned char>(next) & 0xC0U) != 0x80) {
-                return false;
-            }
-            code = code << 6U | (static_cast<unsigned char>(next) & 0x3FU);
-        }
-        const std::uint32_t lowest = length == 1 ? 0 : length == 2 ? 0x80 : length == 3 ? 0x800 : 0x10000;
-        if (code < lowest || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) {
+        const std::size_t length = character_length(text);
+        if (length == 0) {
             return false;
         }
         text.remove_prefix(length);

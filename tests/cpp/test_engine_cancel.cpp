@@ -122,7 +122,7 @@ TEST("a cancelled request makes room in the queue and in its slot") {
     FakeModel model;
     model.limits.n_slots = 1;
     model.gate.hold();
-    EngineRig rig(model, {.prefill_chunk = 8, .max_queue = 0});
+    EngineRig rig(model, {.max_queue = 0});
     const RequestId cancelled = rig.submit("A", 60);
     CHECK(model.gate.reached());
     rig.engine().cancel(cancelled);

@@ -11,7 +11,7 @@ using namespace llamad;
 
 namespace {
 
-const std::string kPoison(1, static_cast<char>(kPoisonToken));
+const std::string poison(1, static_cast<char>(kPoisonToken));
 
 // Submits the prompts so that they arrive together, after a first request, which ends at once.
 std::vector<RequestId> submit_together(FakeModel &model, EngineRig &rig,
@@ -39,7 +39,7 @@ TEST("a prompt that cannot be computed fails alone") {
     FakeModel model;
     model.gate.hold();
     EngineRig rig(model);
-    const std::vector<std::string> prompts{"AB", "CD" + kPoison, "EFG", "H"};
+    const std::vector<std::string> prompts{"AB", "CD" + poison, "EFG", "H"};
     const auto ids = submit_together(model, rig, prompts, 6);
     rig.check_failed(ids[1], ErrorKind::kGenerationFailed, "could not compute");
     for (const std::size_t i : {0U, 2U, 3U}) {

@@ -99,7 +99,7 @@ TEST("the destructor closes an engine that is at work") {
     FakeModel model;
     model.gate.hold();
     {
-        Engine engine(model.runner(), {.prefill_chunk = 8, .max_queue = 4});
+        Engine engine(model.runner(), {.max_queue = 4});
         auto request = make_request("A", 60);
         engine.submit(request);
         CHECK(model.gate.reached());
@@ -112,7 +112,7 @@ TEST("the queue is bounded, and has room again when a request has ended") {
     FakeModel model;
     model.limits.n_slots = 1;
     model.gate.hold();
-    EngineRig rig(model, {.prefill_chunk = 8, .max_queue = 2});
+    EngineRig rig(model, {.max_queue = 2});
     const RequestId first = rig.submit("A", 5); // its slot
     CHECK(model.gate.reached());
     const RequestId second = rig.submit("B", 5); // and the queue's two places

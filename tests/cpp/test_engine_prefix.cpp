@@ -1,4 +1,5 @@
 // Prompts are in capitals and answers in small letters, so that no prompt matches an answer by chance.
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -16,10 +17,10 @@ struct OneSlot {
     explicit OneSlot(bool can_trim_partly = true) {
         model.limits.n_slots = 1;
         model.can_trim_partly = can_trim_partly;
-        rig.emplace(model);
+        rig = std::make_unique<EngineRig>(model);
     }
     // Runs a request to its end and returns its answer.
-    std::string run(const std::string &prompt, std::int32_t n_cached, std::int32_t max_tokens = 5) {
+    std::string run(const std::string &prompt, std::int32_t n_cached, std::int32_t max_tokens = 5) const {
         const std::size_t before = model.n_computed();
         const RequestId id = rig->submit(prompt, max_tokens);
         rig->check_complete(id, prompt, static_cast<std::size_t>(max_tokens));
@@ -30,7 +31,7 @@ struct OneSlot {
     }
 
     FakeModel model;
-    std::optional<EngineRig> rig;
+    std::unique_ptr<EngineRig> rig;
 };
 
 } // namespace

@@ -19,9 +19,9 @@ using namespace llamad;
 
 namespace {
 
-constexpr int kSubmitters = 4;
+constexpr std::size_t kSubmitters = 4;
 constexpr int kCancellers = 2;
-constexpr int kPerSubmitter = 400;
+constexpr std::size_t kPerSubmitter = 400;
 
 struct Asked {
     std::string prompt;
@@ -33,7 +33,7 @@ class Crowd {
   public:
     // `close_after`: closes the engine once so many requests have been accepted; 0: when all are done.
     explicit Crowd(FakeModel &model, std::size_t close_after = 0)
-        : engine_(model.runner(), {.prefill_chunk = 8, .max_queue = 32}), close_after_(close_after) {}
+        : engine_(model.runner(), {.max_queue = 32}), close_after_(close_after) {}
 
     void run() {
         std::thread consumer([this] { consume(); });
@@ -63,7 +63,7 @@ class Crowd {
         CHECK_EQ(results_.size(), asked_.size());
         for (const auto &[id, asked] : asked_) {
             const Result &result = results_[id];
-            REQUIRE(result.end.has_value());
+            REQUIRE(result.end != nullptr);
             ++n_ended_[static_cast<std::size_t>(result.end->reason)];
             const Tokens whole =
                 generated(babble, tokens_of(asked.prompt), static_cast<std::size_t>(asked.max_tokens));
@@ -87,7 +87,7 @@ class Crowd {
   private:
     void submit_all(unsigned seed) {
         std::mt19937 random(seed);
-        for (int n = 0; n < kPerSubmitter; ++n) {
+        for (std::size_t n = 0; n < kPerSubmitter; ++n) {
             Asked asked{.prompt = std::string(1 + random() % 20, static_cast<char>('A' + random() % 4)),
                         .max_tokens = static_cast<std::int32_t>(1 + random() % 12)};
             asked.prompt += std::to_string(random() % 100);
@@ -99,21 +99,21 @@ class Crowd {
             if (random() % 3 == 0) {
                 request->chain = std::make_unique<FakeChain>(random() % 10 == 0 ? 2 : -1);
             }
-            if (!submit(std::move(request), std::move(asked))) {
+            if (!submit(std::move(request), asked)) {
                 return;
             }
         }
     }
 
     // Tries again while the queue is full. False: the engine is closed.
-    bool submit(std::unique_ptr<Request> request, Asked asked) {
+    bool submit(std::unique_ptr<Request> request, const Asked &asked) {
         const TimePoint deadline = Clock::now() + kPatience;
         while (Clock::now() < deadline) {
             try {
                 const RequestId id = engine_.submit(request);
                 {
                     const std::lock_guard lock(mutex_);
-                    CHECK(asked_.try_emplace(id, std::move(asked)).second);
+                    CHECK(asked_.try_emplace(id, asked).second);
                 }
                 if (++n_accepted_ == close_after_) {
                     engine_.close();
@@ -153,7 +153,7 @@ class Crowd {
                 CHECK(!result.end);
                 result.tokens.insert(result.tokens.end(), event.tokens.begin(), event.tokens.end());
                 if (event.end) {
-                    result.end = *event.end;
+                    result.end = std::move(event.end);
                     ++n_ends;
                 }
             }

@@ -38,7 +38,7 @@ template <typename Params, typename Value>
 void check_limits(const char *name, Value Params::*field,
                   std::initializer_list<std::type_identity_t<Value>> allowed,
                   std::initializer_list<std::type_identity_t<Value>> refused) {
-    Params params = valid<Params>();
+    auto params = valid<Params>();
     for (const Value &value : allowed) {
         params.*field = value;
         CHECK_EQ(complaint(params).second, "");
@@ -69,7 +69,7 @@ TEST("limits of the engine's numbers") {
     check_limits("n_ctx", &EngineConfig::n_ctx, {0, 8, kMax}, {-1, 1, 7});
     check_limits("n_batch", &EngineConfig::n_batch, {4, 1 << 20}, {0, 3, (1 << 20) + 1});
     check_limits("n_ubatch", &EngineConfig::n_ubatch, {1, 1 << 20}, {0, -1, (1 << 20) + 1});
-    check_limits("prefill_chunk", &EngineConfig::prefill_chunk, {1, kMax}, {0, -1});
+    check_limits("itl_target_ms", &EngineConfig::itl_target_ms, {1, kMax}, {0, -1});
     check_limits("n_threads", &EngineConfig::n_threads, {0, 512}, {-1, 513});
     check_limits("n_threads_batch", &EngineConfig::n_threads_batch, {0, 512}, {-1, 513});
     check_limits("n_gpu_layers", &EngineConfig::n_gpu_layers, {-1, 0, kMax}, {-2});

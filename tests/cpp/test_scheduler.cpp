@@ -12,12 +12,11 @@ using namespace llamad;
 namespace {
 
 constexpr RunnerLimits kLimits{.n_slots = 4, .n_ctx = 64, .n_batch = 16, .n_ubatch = 12};
-constexpr std::int32_t kChunk = 4;
+constexpr std::size_t kChunk = 4;
 
 // A scheduler whose decisions are carried out at once, without a model.
 struct Desk {
-    explicit Desk(const RunnerLimits &limits = kLimits, std::int32_t chunk = kChunk)
-        : scheduler(limits, chunk) {}
+    explicit Desk(const RunnerLimits &limits = kLimits) : scheduler(limits) {}
 
     void wait(std::string_view prompt) {
         auto request = make_request(prompt, 50);
@@ -92,6 +91,28 @@ TEST("rule 1: the longest common beginning") {
     CHECK_EQ(desk.place().slot, 1);
 }
 
+TEST("rule 1: a beginning that all chats share is not worth another one's prefix") {
+    Desk desk;
+    desk.leave(0, "<chat>how are you today?");
+    desk.wait("<chat>why is the sky blue?");
+    const Placement elsewhere = desk.place();
+    CHECK_EQ(elsewhere.slot, 1);
+    CHECK_EQ(elsewhere.n_kept, 0);
+    desk.wait("<chat>how are you today? fine"); // goes on with the conversation
+    CHECK_EQ(desk.place().slot, 0);
+}
+
+TEST("rule 3 keeps what little the slot shares") {
+    Desk desk;
+    for (const SlotId slot : {0, 1, 2, 3}) {
+        desk.leave(slot, "<chat>how are you today?");
+    }
+    desk.wait("<chat>why is the sky blue?");
+    const Placement placement = desk.place();
+    CHECK_EQ(placement.slot, 0);
+    CHECK_EQ(placement.n_kept, 6);
+}
+
 TEST("rule 2: no other conversation loses its prefix while a stream is empty") {
     Desk desk;
     desk.leave(0, "xyz");
@@ -148,35 +169,35 @@ TEST("alone, a prompt is computed n_ubatch tokens at a time") {
     Desk desk;
     desk.wait("abcdefghijklmnopq");
     desk.place();
-    const Batch first = desk.scheduler.plan_prefill();
+    const Batch first = desk.scheduler.plan_prefill(kChunk);
     CHECK_EQ(first.size(), kLimits.n_ubatch);
     CHECK(!first.back().wants_logits);
     desk.scheduler.slot(0).advance(first.size());
-    CHECK_EQ(show(desk.scheduler.plan_prefill()), "0:m@12 0:n@13 0:o@14 0:p@15 0:q@16!");
+    CHECK_EQ(show(desk.scheduler.plan_prefill(kChunk)), "0:m@12 0:n@13 0:o@14 0:p@15 0:q@16!");
 }
 
-TEST("while another request decodes, a prompt is computed prefill_chunk tokens at a time") {
+TEST("while another request decodes, a prompt is computed within the budget") {
     Desk desk;
     desk.wait("a");
     desk.place();
     desk.answer(0, 'x');
     desk.wait("bcdefg");
     desk.place();
-    CHECK_EQ(show(desk.scheduler.plan_prefill()), "1:b@0 1:c@1 1:d@2 1:e@3");
+    CHECK_EQ(show(desk.scheduler.plan_prefill(kChunk)), "1:b@0 1:c@1 1:d@2 1:e@3");
     desk.scheduler.slot(1).advance(4);
-    CHECK_EQ(show(desk.scheduler.plan_prefill()), "1:f@4 1:g@5!");
+    CHECK_EQ(show(desk.scheduler.plan_prefill(kChunk)), "1:f@4 1:g@5!");
 }
 
 TEST("no plan for prompts is larger than the runner's batch") {
     const RunnerLimits small{.n_slots = 2, .n_ctx = 64, .n_batch = 3, .n_ubatch = 12};
-    Desk desk(small, /*chunk=*/100);
+    Desk desk(small);
     desk.wait("abcdefgh");
     desk.place();
-    CHECK_EQ(desk.scheduler.plan_prefill().size(), 3);
+    CHECK_EQ(desk.scheduler.plan_prefill(100).size(), 3);
     desk.answer(0, 'x');
     desk.wait("abcdefgh");
     desk.place();
-    CHECK_EQ(desk.scheduler.plan_prefill().size(), 3);
+    CHECK_EQ(desk.scheduler.plan_prefill(100).size(), 3);
 }
 
 TEST("the oldest prompt comes first; others join where they fit in whole, slots rising") {
@@ -190,11 +211,11 @@ TEST("the oldest prompt comes first; others join where they fit in whole, slots 
     CHECK_EQ(desk.place().slot, 0);
     CHECK_EQ(desk.place().slot, 1);
     CHECK_EQ(desk.place().slot, 3);
-    CHECK_EQ(show(desk.scheduler.plan_prefill()),
+    CHECK_EQ(show(desk.scheduler.plan_prefill(kChunk)),
              "1:b@0 1:b@1 1:b@2 1:b@3! 2:n@2 2:n@3 2:n@4 2:n@5 2:n@6 2:n@7!");
     desk.answer(1, 'x');
     desk.answer(2, 'x');
-    CHECK_EQ(show(desk.scheduler.plan_prefill()), "0:a@0 0:a@1 0:a@2 0:a@3"); // chunk: others decode
+    CHECK_EQ(show(desk.scheduler.plan_prefill(kChunk)), "0:a@0 0:a@1 0:a@2 0:a@3"); // others decode
 }
 
 TEST("rows are still due unless their request has ended or fallen behind") {
@@ -203,7 +224,7 @@ TEST("rows are still due unless their request has ended or fallen behind") {
         desk.wait(prompt);
         desk.place();
     }
-    const Batch planned = desk.scheduler.plan_prefill();
+    const Batch planned = desk.scheduler.plan_prefill(kChunk);
     CHECK(desk.scheduler.still_due(planned) == planned);
     const std::span<const Row> rest = std::span(planned).subspan(4);      // "bb" of slot 1, and slot 2
     CHECK_EQ(show(desk.scheduler.still_due(rest)), "2:c@0 2:c@1 2:c@2!"); // b@0 is not computed
@@ -213,6 +234,17 @@ TEST("rows are still due unless their request has ended or fallen behind") {
     CHECK_EQ(show(desk.scheduler.still_due(rest)), "1:b@1 1:b@2!");
     desk.scheduler.slot(1).advance(2);
     CHECK(desk.scheduler.still_due(rest).empty());
+}
+
+TEST("the stalest slot is the one that has kept its stream the longest without a request") {
+    Desk desk;
+    CHECK(desk.scheduler.stalest() == nullptr);
+    for (const SlotId slot : {2, 0, 3}) {
+        desk.leave(slot, "xyz");
+    }
+    CHECK_EQ(desk.scheduler.stalest()->id(), 2);
+    desk.scheduler.slot(2).forget();
+    CHECK_EQ(desk.scheduler.stalest()->id(), 0);
 }
 
 TEST("the largest sequence is the one with the most tokens in its stream") {

@@ -24,7 +24,8 @@ Shown match(const std::vector<std::string> &stops, const std::vector<std::string
     StopMatcher matcher(stops);
     Shown shown;
     for (const std::string &piece : pieces) {
-        if ((shown.match = matcher.push(piece, shown.text))) {
+        shown.match = matcher.push(piece, shown.text);
+        if (shown.match) {
             return shown;
         }
     }

@@ -7,7 +7,8 @@
 namespace llamad {
 
 Engine::Engine(std::unique_ptr<ModelRunner> runner, EngineLimits limits)
-    : runner_(std::move(runner)), scheduler_(runner_->limits(), limits.prefill_chunk),
+    : runner_(std::move(runner)), scheduler_(runner_->limits()),
+      prefill_budget_(limits.itl_target_ms / 1000.0, runner_->limits().n_ubatch),
       mailbox_(static_cast<std::size_t>(runner_->limits().n_slots) +
                static_cast<std::size_t>(limits.max_queue)),
       thread_([this] { loop(); }) {}
@@ -38,9 +39,12 @@ void Engine::loop() {
 void Engine::step() {
     Metrics::add(metrics_.steps, 1);
     place_waiting();
-    run(scheduler_.plan_decode());
+    const Batch decode = scheduler_.plan_decode();
+    prefill_budget_.observe_decode(decode.size(), timed_run(decode));
     deliver();
-    run(scheduler_.plan_prefill());
+    const Batch prefill =
+        scheduler_.plan_prefill(prefill_budget_.tokens(scheduler_.n_decoding(), scheduler_.n_prefilling()));
+    prefill_budget_.observe_prefill(prefill.size(), timed_run(prefill));
     deliver();
 }
 
@@ -67,6 +71,13 @@ void Engine::place_waiting() {
         Metrics::add(metrics_.prompt_tokens, static_cast<std::uint64_t>(sequence.n_prompt()));
         Metrics::add(metrics_.cached_tokens, n_kept);
     }
+}
+
+// Returns the seconds it took.
+double Engine::timed_run(std::span<const Row> rows) {
+    const TimePoint begin = Clock::now();
+    run(rows);
+    return seconds_between(begin, Clock::now());
 }
 
 void Engine::run(std::span<const Row> rows) {
@@ -151,14 +162,13 @@ void Engine::isolate_failure(std::span<const Row> rows) {
 }
 
 bool Engine::evict_idle() {
-    for (Slot &slot : scheduler_.slots()) {
-        if (slot.idle() && !slot.cached().empty()) {
-            runner_->trim(slot.id(), 0);
-            slot.forget();
-            return true;
-        }
+    Slot *slot = scheduler_.stalest();
+    if (slot == nullptr) {
+        return false;
     }
-    return false;
+    runner_->trim(slot->id(), 0);
+    slot->forget();
+    return true;
 }
 
 void Engine::cancel_now(RequestId id) {

@@ -12,12 +12,13 @@
 #include "core/mailbox.h"
 #include "core/metrics.h"
 #include "core/model_runner.h"
+#include "core/prefill_budget.h"
 #include "core/scheduler.h"
 
 namespace llamad {
 
 struct EngineLimits {
-    std::int32_t prefill_chunk = 256; // see EngineConfig
+    std::int32_t itl_target_ms = 300; // see EngineConfig
     std::int32_t max_queue = 256;
 };
 
@@ -56,6 +57,7 @@ class Engine {
 
     void open_mail(bool wait);
     void place_waiting();
+    double timed_run(std::span<const Row> rows);
     void run(std::span<const Row> rows);
     void sample(std::span<const Row> rows);
     void make_room(std::span<const Row> rows);
@@ -74,6 +76,7 @@ class Engine {
 
     std::unique_ptr<ModelRunner> runner_;
     Scheduler scheduler_;
+    PrefillBudget prefill_budget_;
     Mailbox mailbox_;
     EventQueue events_;
     Metrics metrics_;

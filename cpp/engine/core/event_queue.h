@@ -46,7 +46,7 @@ class EventQueue {
     // Takes everything there is, events of one request joined into one, in order of first event.
     std::vector<Event> drain();
 
-    // Waits until there is something to drain. False: the time ran out.
+    // Waits until there is something to drain. False: the time ran out, or a signal came.
     bool wait(std::chrono::milliseconds timeout) const;
 
     // Makes wait() return, and the descriptor readable, though there may be nothing to drain.

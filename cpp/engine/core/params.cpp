@@ -68,7 +68,7 @@ void EngineConfig::validate() const {
     // Decoding computes a row of every slot in one call.
     require_range("n_batch", n_batch, n_parallel, 1 << 20);
     require_range("n_ubatch", n_ubatch, 1, 1 << 20);
-    require_at_least("prefill_chunk", prefill_chunk, 1);
+    require_at_least("itl_target_ms", itl_target_ms, 1);
     require_range("n_threads", n_threads, 0, 512);
     require_range("n_threads_batch", n_threads_batch, 0, 512);
     require_at_least("n_gpu_layers", n_gpu_layers, -1);

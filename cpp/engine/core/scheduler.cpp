@@ -5,8 +5,7 @@
 
 namespace llamad {
 
-Scheduler::Scheduler(const RunnerLimits &limits, std::int32_t prefill_chunk)
-    : limits_(limits), prefill_chunk_(static_cast<std::size_t>(std::min(prefill_chunk, limits.n_batch))) {
+Scheduler::Scheduler(const RunnerLimits &limits) : limits_(limits) {
     for (SlotId id = 0; id < limits.n_slots; ++id) {
         slots_.emplace_back(id);
     }
@@ -17,30 +16,37 @@ bool Scheduler::has_work() const {
            std::any_of(slots_.begin(), slots_.end(), [](const Slot &s) { return !s.idle(); });
 }
 
+std::size_t Scheduler::n_decoding() const {
+    return static_cast<std::size_t>(
+        std::count_if(slots_.begin(), slots_.end(), [](const Slot &slot) { return slot.decoding(); }));
+}
+
+std::size_t Scheduler::n_prefilling() const {
+    return static_cast<std::size_t>(
+        std::count_if(slots_.begin(), slots_.end(), [](const Slot &slot) { return slot.prefilling(); }));
+}
+
 std::optional<Placement> Scheduler::next_placement() const {
     if (waiting_.empty()) {
         return std::nullopt;
     }
     const std::vector<TokenId> &prompt = waiting_.next().prompt;
+    const auto rank = [&prompt](const Slot &slot) {
+        const std::size_t shared = slot.shared_prefix(prompt);
+        const bool worth_keeping = 2 * shared >= std::min(prompt.size(), slot.cached().size());
+        return std::tuple(worth_keeping ? shared : 0, slot.cached().empty(),
+                          -slot.idle_since().time_since_epoch(), -slot.id());
+    };
     const Slot *best = nullptr;
-    std::size_t best_prefix = 0;
     for (const Slot &slot : slots_) {
-        if (!slot.idle()) {
-            continue;
-        }
-        const std::size_t prefix = slot.shared_prefix(prompt);
-        const auto rank = [](const Slot &s, std::size_t shared) {
-            return std::tuple(shared, s.cached().empty(), -s.idle_since().time_since_epoch(), -s.id());
-        };
-        if (best == nullptr || rank(slot, prefix) > rank(*best, best_prefix)) {
+        if (slot.idle() && (best == nullptr || rank(slot) > rank(*best))) {
             best = &slot;
-            best_prefix = prefix;
         }
     }
     if (best == nullptr) {
         return std::nullopt;
     }
-    return Placement{.slot = best->id(), .n_kept = std::min(best_prefix, prompt.size() - 1)};
+    return Placement{.slot = best->id(), .n_kept = std::min(best->shared_prefix(prompt), prompt.size() - 1)};
 }
 
 Sequence &Scheduler::place(SlotId id, std::size_t n_kept) {
@@ -59,11 +65,9 @@ Batch Scheduler::plan_decode() const {
     return batch;
 }
 
-Batch Scheduler::plan_prefill() const {
+Batch Scheduler::plan_prefill(std::size_t budget_while_decoding) const {
     std::vector<const Slot *> prompts;
-    bool someone_decodes = false;
     for (const Slot &slot : slots_) {
-        someone_decodes = someone_decodes || slot.decoding();
         if (slot.prefilling()) {
             prompts.push_back(&slot);
         }
@@ -71,9 +75,8 @@ Batch Scheduler::plan_prefill() const {
     std::sort(prompts.begin(), prompts.end(),
               [](const Slot *a, const Slot *b) { return a->sequence().id() < b->sequence().id(); });
 
-    const std::size_t budget = someone_decodes
-                                   ? prefill_chunk_
-                                   : static_cast<std::size_t>(std::min(limits_.n_ubatch, limits_.n_batch));
+    const auto most = static_cast<std::size_t>(std::min(limits_.n_ubatch, limits_.n_batch));
+    const std::size_t budget = n_decoding() > 0 ? std::min(budget_while_decoding, most) : most;
     std::vector<std::pair<const Slot *, std::size_t>> chosen;
     std::size_t room = budget;
     for (const Slot *slot : prompts) {
@@ -119,6 +122,17 @@ Slot *Scheduler::largest() {
         }
     }
     return largest;
+}
+
+Slot *Scheduler::stalest() {
+    Slot *stalest = nullptr;
+    for (Slot &slot : slots_) {
+        const bool holds_some = slot.idle() && !slot.cached().empty();
+        if (holds_some && (stalest == nullptr || slot.idle_since() < stalest->idle_since())) {
+            stalest = &slot;
+        }
+    }
+    return stalest;
 }
 
 } // namespace llamad

@@ -22,8 +22,7 @@ struct Placement {
 // Belongs to the engine thread.
 class Scheduler {
   public:
-    // `prefill_chunk`: most prompt tokens in one batch while other requests are decoding.
-    Scheduler(const RunnerLimits &limits, std::int32_t prefill_chunk);
+    explicit Scheduler(const RunnerLimits &limits);
 
     Admission &waiting() { return waiting_; }
     const Admission &waiting() const { return waiting_; }
@@ -31,12 +30,15 @@ class Scheduler {
     Slot &slot(SlotId id) { return slots_[static_cast<std::size_t>(id)]; }
 
     bool has_work() const;
+    std::size_t n_decoding() const;
+    std::size_t n_prefilling() const;
 
     // Where the next waiting request should go; nothing if none waits or no slot is idle.
-    //  1. The idle slot whose stream shares the longest beginning with the prompt,
-    //  2. of those, one whose stream is empty, so that no other conversation loses its prefix,
-    //  3. of those, the one that has been idle the longest,
-    //  4. of those, the lowest: decoding is cheapest in consecutive slots.
+    //  1. The idle slot whose stream shares the longest beginning with the prompt, if that is half of
+    //     either; the few tokens with which every chat begins are not worth another one's prefix,
+    //  2. else one whose stream is empty,
+    //  3. else the one that has been idle the longest;
+    //  4. of several, the lowest: decoding is cheapest in consecutive slots.
     // At least one token of the prompt is left to compute: its logits are needed.
     std::optional<Placement> next_placement() const;
 
@@ -47,21 +49,23 @@ class Scheduler {
     // One row for every slot that is decoding.
     Batch plan_decode() const;
 
-    // Prompt tokens to compute next, the oldest request first: up to n_ubatch of them, or
-    // prefill_chunk while others are decoding. A second prompt joins only if it fits in whole, since
-    // a part of it would delay the first one's answer and bring its own no nearer.
-    Batch plan_prefill() const;
+    // Prompt tokens to compute next, the oldest request first: n_ubatch of them at most, or
+    // `budget_while_decoding` if a request is decoding. A second prompt joins only if it fits in whole,
+    // since a part of it would delay the first one's answer and bring its own no nearer.
+    Batch plan_prefill(std::size_t budget_while_decoding) const;
 
     // The rows that are still to be computed: those whose request has neither ended nor fallen
     // behind since the batch was planned.
     Batch still_due(std::span<const Row> rows) const;
 
-    // The running sequence with the most tokens; null if none runs.
+    // The running slot with the most tokens; null if none runs.
     Slot *largest();
+
+    // The idle slot that has held on to its stream the longest; null if no idle slot holds any.
+    Slot *stalest();
 
   private:
     RunnerLimits limits_;
-    std::size_t prefill_chunk_;
     Admission waiting_;
     std::vector<Slot> slots_;
 };

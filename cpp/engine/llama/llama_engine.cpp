@@ -18,7 +18,7 @@ LlamaEngine::LlamaEngine(const EngineConfig &config, const LlamaModel::Progress 
     info_.n_parallel = config.n_parallel;
     info_.has_chat_template = chat_template->is_models_own();
     loaded_ = std::make_shared<const Loaded>(Loaded{std::move(model), std::move(chat_template)});
-    engine_ = std::make_unique<Engine>(std::move(runner), EngineLimits{.prefill_chunk = config.prefill_chunk,
+    engine_ = std::make_unique<Engine>(std::move(runner), EngineLimits{.itl_target_ms = config.itl_target_ms,
                                                                        .max_queue = config.max_queue});
 }
 

@@ -25,6 +25,6 @@ def tiny_server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 def smollm2_server(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server of SmolLM2 with 8 slots of 1,024 tokens."""
     log_path = tmp_path_factory.mktemp("log") / "server.log"
-    flags = ("--n-parallel", "8", "--n-ctx", "1024")
+    flags = ("--n-parallel", "8", "--n-ctx", "1024", *ONE_THREAD)
     with serving(smollm2.parent, *flags, log_path=log_path) as server:
         yield server

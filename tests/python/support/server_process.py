@@ -25,7 +25,7 @@ REQUEST_TIMEOUT_S = 90.0
 """Bounds against hanging, far above what a loaded machine needs; no test waits for one to pass."""
 
 ONE_THREAD = ("--threads", "1")
-"""Enough for tiny models; two threads would spin against each other, and the tests, on a small machine."""
+"""Compute threads wait for each other by spinning: on a busy machine two are far slower than one."""
 
 _POLL_S = 0.02
 

@@ -68,7 +68,7 @@ SAMPLES: dict[str, tuple[str, str, object]] = {
     "n_gpu_layers": ("-1", "-1", -1),
     "n_batch": ("64", "64", 64),
     "n_ubatch": ("32", "32", 32),
-    "prefill_chunk": ("16", "16", 16),
+    "itl_target_ms": ("16", "16", 16),
     "flash_attn": ("on", '"on"', "on"),
     "cache_type_k": ("q8_0", '"q8_0"', "q8_0"),
     "cache_type_v": ("q4_0", '"q4_0"', "q4_0"),
