@@ -22,7 +22,7 @@ ARGS ?=
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 # Directories are listed too: adding or removing a file changes its directory's time.
-PYTHON_FILES := $(shell find python -not -path '*__pycache__*')
+PYTHON_FILES := $(shell find python -not -path '*__pycache__*' -not -path '*/.*_cache*')
 CPP_FILES := $(shell find cpp cmake -not -path '*__pycache__*')
 CPP_TESTS := $(shell find tests/cpp)
 CPP_HEADERS := $(filter %.h,$(CPP_FILES) $(CPP_TESTS))

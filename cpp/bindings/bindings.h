@@ -1,9 +1,17 @@
 // One register function per subject; module.cpp calls them all.
 #pragma once
 
+#include <string>
+
 #include <pybind11/pybind11.h>
 
 namespace llamad {
+
+// A str of text that may quote anything, such as part of a damaged file: what is no UTF-8 is replaced.
+inline pybind11::str to_str(const std::string &text) {
+    return pybind11::reinterpret_steal<pybind11::str>(
+        PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
+}
 
 void register_errors();
 void register_params(pybind11::module_ &module);

@@ -1,4 +1,5 @@
 // Engine and Prepared. Every method that may block or take more than microseconds releases the GIL.
+#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <string>
@@ -95,7 +96,8 @@ void register_prepared(py::module_ &module) {
 
 void register_engine(py::module_ &module) {
     register_prepared(module);
-    py::class_<LlamaEngine>(module, "Engine")
+    // An engine that nobody closed is closed by its destructor, which joins a thread.
+    py::class_<LlamaEngine>(module, "Engine", py::release_gil_before_calling_cpp_dtor())
         .def(py::init(&load), py::arg("config"), py::arg("on_progress") = py::none())
         .def_property_readonly("info", &LlamaEngine::info)
         .def_property_readonly("closed", &LlamaEngine::closed)
@@ -125,8 +127,10 @@ void register_engine(py::module_ &module) {
         .def(
             "wait",
             [](LlamaEngine &self, double timeout_s) {
+                // poll() counts milliseconds in an int; an hour is as good as for ever, NaN is no time.
+                const double bounded_s = timeout_s > 0 ? std::min(timeout_s, 3600.0) : 0;
                 return self.events().wait(
-                    std::chrono::milliseconds(static_cast<std::int64_t>(timeout_s * 1000)));
+                    std::chrono::milliseconds(static_cast<std::int64_t>(bounded_s * 1000)));
             },
             py::arg("timeout_s"), ReleaseGil())
         .def("wake", [](LlamaEngine &self) { self.events().wake(); })

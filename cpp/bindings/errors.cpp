@@ -15,13 +15,13 @@ py::object exception_class(const char *name) { return py::module_::import("llama
 
 void raise(const char *name, const Error &error) {
     const py::object type = exception_class(name);
-    PyErr_SetObject(type.ptr(), type(error.what()).ptr());
+    PyErr_SetObject(type.ptr(), type(to_str(error.what())).ptr());
 }
 
 void raise(const char *name, const RequestError &error) {
     const py::object type = exception_class(name);
-    const py::object param = error.param.empty() ? py::object(py::none()) : py::object(py::str(error.param));
-    PyErr_SetObject(type.ptr(), type(error.what(), py::arg("param") = param).ptr());
+    const py::object param = error.param.empty() ? py::object(py::none()) : py::object(to_str(error.param));
+    PyErr_SetObject(type.ptr(), type(to_str(error.what()), py::arg("param") = param).ptr());
 }
 
 void translate(std::exception_ptr pending) {

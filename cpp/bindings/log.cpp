@@ -16,8 +16,7 @@ void register_log(py::module_ &module) {
         [] {
             py::list lines;
             for (const LogLine &line : take_log_lines()) {
-                lines.append(
-                    py::make_tuple(line.level, py::bytes(line.text).attr("decode")("utf-8", "replace")));
+                lines.append(py::make_tuple(line.level, to_str(line.text)));
             }
             return lines;
         },

@@ -68,7 +68,7 @@ void register_results(py::module_ &module) {
         .def_property_readonly("prefill_s", [](const End &end) { return end.timings.prefill_s; })
         .def_property_readonly("decode_s", [](const End &end) { return end.timings.decode_s; })
         .def_property_readonly("error_kind", [](const End &end) { return name_of(end.error); })
-        .def_readonly("error_message", &End::error_message);
+        .def_property_readonly("error_message", [](const End &end) { return to_str(end.error_message); });
 }
 
 } // namespace llamad

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, Unpack
 
-from . import _engine
+from . import _engine, errors
 from .lifetime import close_at_exit
 from .sampling import SamplingParams, sampling_params
 from .stream import TokenStream
@@ -56,8 +56,9 @@ class AsyncEngine:
 
     Example:
         >>> async with await AsyncEngine.load("models/SmolLM2-135M-Instruct.Q4_1.gguf") as engine:
-        ...     async for delta in await engine.stream("Once upon a time", max_tokens=32):
-        ...         print(delta.text, end="")
+        ...     async with await engine.stream("Once upon a time", max_tokens=32) as stream:
+        ...         async for delta in stream:
+        ...             print(delta.text, end="")
     """
 
     def __init__(self, native: _engine.Engine) -> None:
@@ -67,7 +68,7 @@ class AsyncEngine:
         self._prepare_pool = ThreadPoolExecutor(_PREPARE_THREADS, thread_name_prefix="llamad-prepare")
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(native.fileno(), self._drain)
-        self._closing: asyncio.Future[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
         close_at_exit(native)
 
     @classmethod
@@ -116,6 +117,7 @@ class AsyncEngine:
 
         Raises:
             RequestError: the prompt or a parameter cannot be honoured.
+            EngineClosedError: the engine is closed.
         """
         return await self._off_loop(partial(self._native.prepare, prompt, params.native, stream=stream))
 
@@ -126,6 +128,7 @@ class AsyncEngine:
 
         Raises:
             RequestError: the messages, or a parameter, cannot be honoured.
+            EngineClosedError: the engine is closed.
         """
         prepare = partial(self._native.prepare_chat, messages_json, params.native, stream=stream)
         return await self._off_loop(prepare)
@@ -144,14 +147,31 @@ class AsyncEngine:
     async def stream(
         self, prompt: str | Sequence[int], params: SamplingParams | None = None, **sampling: Any
     ) -> TokenStream:
-        """Start a generation and return its deltas as an async iterator."""
+        """Start a generation and return its deltas as an async iterator.
+
+        Leaving the loop early does not cancel the request, since an async iterator is not told: use
+        the stream as an async context manager, or call its `cancel()`. Cancelling the task that waits
+        for the next delta cancels the request.
+
+        Raises:
+            RequestError: the prompt or a parameter cannot be honoured.
+            QueueFullError: the bounded queue has no room.
+            EngineClosedError: the engine is closed.
+        """
         resolved = sampling_params(params, sampling)
         return self.submit(await self.prepare(prompt, resolved, stream=True))
 
     async def generate(
         self, prompt: str | Sequence[int], params: SamplingParams | None = None, **sampling: Any
     ) -> Result:
-        """Generate a completion; cancelling the awaiting task cancels the request."""
+        """Generate a completion; cancelling the awaiting task cancels the request.
+
+        Raises:
+            RequestError: the prompt or a parameter cannot be honoured.
+            QueueFullError: the bounded queue has no room.
+            EngineClosedError: the engine is closed, or was while it worked on this.
+            GenerationError: decoding failed.
+        """
         resolved = sampling_params(params, sampling)
         return await self._finish(await self.prepare(prompt, resolved, stream=False))
 
@@ -161,7 +181,7 @@ class AsyncEngine:
         params: SamplingParams | None = None,
         **sampling: Any,
     ) -> Result:
-        """Answer a conversation of `{"role": …, "content": …}` messages."""
+        """Answer a conversation of `{"role": …, "content": …}` messages; raises as `generate` does."""
         resolved = sampling_params(params, sampling)
         body = json.dumps(list(messages))
         return await self._finish(await self.prepare_chat(body, resolved, stream=False))
@@ -169,13 +189,16 @@ class AsyncEngine:
     async def close(self) -> None:
         """End every request with an error event, stop the engine and free the model; idempotent."""
         if self._closing is None:
-            self._closing = self._loop.create_future()
-            self._prepare_pool.shutdown(wait=False, cancel_futures=True)
-            await asyncio.to_thread(self._native.close)
-            self._drain()
-            self._loop.remove_reader(self._native.fileno())
-            self._closing.set_result(None)
+            self._closing = self._loop.create_task(self._shut_down())
+        # Shielded: who gives up waiting must not leave the engine half closed for the others.
         await asyncio.shield(self._closing)
+
+    async def _shut_down(self) -> None:
+        # What is queued there runs still, and learns from the engine that it is closed.
+        self._prepare_pool.shutdown(wait=False)
+        await asyncio.to_thread(self._native.close)
+        self._drain()
+        self._loop.remove_reader(self._native.fileno())
 
     async def __aenter__(self) -> Self:
         return self
@@ -196,6 +219,8 @@ class AsyncEngine:
             stream.cancel()
 
     async def _off_loop(self, function: Callable[[], T]) -> T:
+        if self._closing is not None:
+            raise errors.EngineClosedError("the engine is closed")
         return await self._loop.run_in_executor(self._prepare_pool, function)
 
     def _drain(self) -> None:

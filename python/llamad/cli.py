@@ -13,10 +13,10 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from .errors import LlamadError, SettingsError
+from .errors import LlamadError, ParameterError, SettingsError
 from .models.specs import scan
 from .pull import HUB_PREFIX, catalog, pull
-from .settings import CONFIG_VARIABLE, OPTIONS, Option, Settings, load_settings, suggest
+from .settings import CONFIG_VARIABLE, OPTIONS, Option, Settings, engine_options, load_settings, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -64,6 +64,7 @@ def _serve(arguments: list[str]) -> int:
         print(_version())
         return 0
     settings = _settings(parsed)
+    _check_engine_options(settings)
     _check_models(settings)
     # Not at the top: it imports the engine and the web framework, which `--help` can do without.
     from .server.lifecycle import serve  # noqa: PLC0415
@@ -151,6 +152,16 @@ def _help(option: Option) -> str:
 def _settings(parsed: argparse.Namespace) -> Settings:
     flags = {name: value for name, value in vars(parsed).items() if name in OPTIONS and value is not None}
     return load_settings(flags, os.environ, parsed.config)
+
+
+def _check_engine_options(settings: Settings) -> None:
+    """Raise a `SettingsError` if settings that are fine one by one contradict each other."""
+    from . import _engine  # noqa: PLC0415 - `--help` can do without
+
+    try:
+        _engine.EngineConfig(model_path="any", **engine_options(settings))
+    except ParameterError as error:
+        raise SettingsError(str(error)) from None
 
 
 def _check_models(settings: Settings) -> None:

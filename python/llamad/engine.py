@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import threading
+import weakref
 from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
-from . import _engine, errors
-from .generation import Generation
+from . import _engine
+from .delivery import Delivery
 from .lifetime import close_at_exit
 from .sampling import SamplingParams, sampling_params
 
@@ -16,18 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
 
+    from .generation import Generation
     from .options import EngineOptions
     from .results import Delta, Result
-
-_ROOM_POLL_S = 0.1
-"""How often a full queue is tried again; normally the end of a request wakes the waiter first."""
 
 
 class Engine:
     """A loaded model that answers many prompts at once.
 
     Every method may be called from any thread. Close it, or use it as a context manager, to free the
-    model's memory.
+    model's memory. One that is dropped without that frees it once what was submitted is over.
 
     Example:
         >>> with Engine("models/SmolLM2-135M-Instruct.Q4_1.gguf", n_parallel=8) as engine:
@@ -56,13 +54,9 @@ class Engine:
         """
         config = _engine.EngineConfig(model_path=os.fspath(path), **options)
         self._native = _engine.Engine(config, on_progress)
-        self._generations: dict[int, Generation] = {}
-        self._lock = threading.Lock()  # submission and registration are one step to the draining thread
-        self._some_finished = threading.Condition()
-        self._stopped = False
-        self._drainer = threading.Thread(target=self._drain_until_stopped, name="llamad-drain", daemon=True)
-        self._drainer.start()
-        close_at_exit(self)
+        self._delivery = Delivery(self._native)
+        weakref.finalize(self, self._delivery.stop).atexit = False
+        close_at_exit(self._delivery)
 
     @property
     def info(self) -> _engine.ModelInfo:
@@ -121,6 +115,7 @@ class Engine:
                 cancelled.
             EngineClosedError: the engine is closed.
             GenerationError: decoding failed.
+            RuntimeError: called from an `on_token` callback, whose thread would wait for itself.
         """
         native = sampling_params(params, sampling).native
         if isinstance(prompt, str):
@@ -142,7 +137,7 @@ class Engine:
 
         Raises:
             TemplateError: the messages do not fit the model's template.
-            RequestError, EngineClosedError, GenerationError: as `generate` does.
+            RequestError, EngineClosedError, GenerationError, RuntimeError: as `generate` does.
         """
         native = sampling_params(params, sampling).native
         return self._run([self._native.prepare_chat(json.dumps(list(messages)), native)])[0]
@@ -168,7 +163,7 @@ class Engine:
             params: how to sample.
             on_token: called with each `Delta` on the draining thread; it slows down other deliveries
                 while it runs, never the engine. If it raises, the request is cancelled and
-                `result()` raises the same.
+                `result()` raises the same. It may submit and cancel requests, but wait for none.
             sampling: fields of `SamplingParams`, over those of `params`.
 
         Raises:
@@ -177,15 +172,11 @@ class Engine:
             EngineClosedError: the engine is closed.
         """
         native = sampling_params(params, sampling).native
-        return self._submit(self._native.prepare(prompt, native, stream=True), on_token)
+        return self._delivery.submit(self._native.prepare(prompt, native, stream=True), self, on_token)
 
     def close(self) -> None:
         """End every request with `EngineClosedError`, stop the threads and free the model; idempotent."""
-        self._native.close()
-        self._stopped = True
-        self._native.wake()
-        if threading.current_thread() is not self._drainer:
-            self._drainer.join()
+        self._delivery.close()
 
     def __enter__(self) -> Self:
         return self
@@ -199,11 +190,12 @@ class Engine:
         self.close()
 
     def _run(self, requests: Iterable[_engine.Prepared]) -> list[Result]:
+        self._delivery.refuse_own_thread()
         generations: list[Generation] = []
         try:
             for prepared in requests:
                 # Not a comprehension: what has been submitted when one fails must be cancelled.
-                generations.append(self._submit_when_room(prepared))  # noqa: PERF401
+                generations.append(self._delivery.submit_when_room(prepared, self))  # noqa: PERF401
             return [generation.result() for generation in generations]
         except BaseException:  # KeyboardInterrupt above all
             for generation in generations:
@@ -211,37 +203,3 @@ class Engine:
             for generation in generations:
                 generation.wait()
             raise
-
-    def _submit(
-        self, prepared: _engine.Prepared, on_token: Callable[[Delta], object] | None = None
-    ) -> Generation:
-        with self._lock:
-            request_id = self._native.submit(prepared)
-            generation = Generation(request_id, self._native.cancel, on_token)
-            self._generations[request_id] = generation
-        return generation
-
-    def _submit_when_room(self, prepared: _engine.Prepared) -> Generation:
-        while True:
-            try:
-                return self._submit(prepared)
-            except errors.QueueFullError:
-                with self._some_finished:
-                    self._some_finished.wait(_ROOM_POLL_S)
-
-    def _drain_until_stopped(self) -> None:
-        while not self._stopped:
-            self._native.wait(60.0)
-            self._drain()
-        self._drain()
-
-    def _drain(self) -> None:
-        for request_id, text, token_ids, finish in self._native.drain():
-            with self._lock:
-                generation = self._generations[request_id]
-                if finish is not None:
-                    del self._generations[request_id]
-            generation.push(text, token_ids, finish)
-            if finish is not None:
-                with self._some_finished:
-                    self._some_finished.notify_all()

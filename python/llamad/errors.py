@@ -21,9 +21,20 @@
 
 The native engine raises the same classes: `cpp/bindings/errors.cpp` maps each C++ exception to its
 namesake here.
+
+`llamad` exports those that its classes raise. `SettingsError`, `PullError`, `UnknownModelError` and
+`ModelLoadingError` are raised by the server and the command line alone, and stay here.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LONGEST_NAME, _MOST_NAMES = 60, 20
+"""What a message repeats of an unknown model's name (in characters), and lists of the known ones."""
 
 
 class LlamadError(Exception):
@@ -94,10 +105,17 @@ class UnknownModelError(LlamadError):
         known: the names there are.
     """
 
-    def __init__(self, message: str, *, model: str, known: list[str]) -> None:
-        super().__init__(message)
+    def __init__(self, model: str, known: Sequence[str]) -> None:
+        shown = model if len(model) <= _LONGEST_NAME else model[:_LONGEST_NAME] + "…"
+        more = f" and {len(known) - _MOST_NAMES} more" if len(known) > _MOST_NAMES else ""
+        listed = (
+            f"there are: {', '.join(known[:_MOST_NAMES])}{more}"
+            if known
+            else "the model directory holds none"
+        )
+        super().__init__(f"no model {shown!r}; {listed}")
         self.model = model
-        self.known = known
+        self.known = list(known)
 
 
 class ModelLoadingError(LlamadError):

@@ -13,8 +13,19 @@ if TYPE_CHECKING:
     from ._engine import Finish
 
 
+def refuse_to_wait_on(draining: threading.Thread) -> None:
+    """Raise a `RuntimeError` if this is the draining thread: what it waited for would never come."""
+    if threading.current_thread() is draining:
+        raise RuntimeError(
+            "an on_token callback cannot wait for a generation: it runs on the thread that delivers them; "
+            "submit from there, and wait on another thread"
+        )
+
+
 class Generation:
     """One accepted request of an `Engine`; usable from any thread.
+
+    An `on_token` callback must not wait for a generation that is not over: that raises `RuntimeError`.
 
     Attributes:
         request_id: the engine's id of the request.
@@ -24,10 +35,12 @@ class Generation:
         self,
         request_id: int,
         cancel: Callable[[int], None],
+        draining: threading.Thread,
         on_token: Callable[[Delta], object] | None = None,
     ) -> None:
         self.request_id = request_id
         self._cancel = cancel
+        self._draining = draining
         self._on_token = on_token
         self._changed = threading.Condition()
         self._deltas: list[Delta] = []
@@ -46,8 +59,7 @@ class Generation:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end, at most `timeout` seconds; return whether it has come."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._finish is not None, timeout)
+        return self._wait_until(lambda: self._finish is not None, timeout)
 
     def result(self, timeout: float | None = None) -> Result:
         """Wait for the end and return the whole generation.
@@ -58,7 +70,7 @@ class Generation:
         Raises:
             TimeoutError: it has not finished in time; it goes on.
             EngineClosedError, GenerationError: it ended with an error.
-            Exception: whatever the `on_token` callback raised; the request was cancelled then.
+            BaseException: whatever the `on_token` callback raised; the request was cancelled then.
         """
         self.wait(timeout)
         if self._finish is None:
@@ -86,9 +98,14 @@ class Generation:
 
     def _deltas_after(self, n_seen: int) -> list[Delta]:
         """Wait for deltas beyond the first `n_seen`; none come once the generation is over."""
+        self._wait_until(lambda: len(self._deltas) > n_seen or self._finish is not None)
+        return self._deltas[n_seen:]
+
+    def _wait_until(self, condition: Callable[[], bool], timeout: float | None = None) -> bool:
         with self._changed:
-            self._changed.wait_for(lambda: len(self._deltas) > n_seen or self._finish is not None)
-            return self._deltas[n_seen:]
+            if not condition():
+                refuse_to_wait_on(self._draining)
+            return self._changed.wait_for(condition, timeout)
 
     def push(self, text: str, token_ids: list[int], finish: Finish | None) -> None:
         """Take one drained event; called on the draining thread."""
@@ -96,7 +113,7 @@ class Generation:
         if delta is not None and self._on_token is not None and self._callback_error is None:
             try:
                 self._on_token(delta)
-            except Exception as error:  # noqa: BLE001 - the caller's code may raise anything
+            except BaseException as error:  # noqa: BLE001 - even SystemExit must not end everybody's thread
                 self._callback_error = error
                 self.cancel()
         with self._changed:

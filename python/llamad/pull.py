@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -187,7 +188,7 @@ def _pull_from_hub(name: str, directory: Path) -> str:
     if importlib.util.find_spec("huggingface_hub") is None:
         raise PullError(
             f"{HUB_PREFIX} names need huggingface_hub, which is not installed; "
-            f"run `{sys.executable} -m pip install 'llamad[hf]'`"
+            f"run `{shlex.quote(sys.executable)} -m pip install huggingface_hub`"
         )
     split = split_parts(file.name.removesuffix(SUFFIX))
     parts = [file] if split is None else [file.with_name(part + SUFFIX) for part in split[1]]

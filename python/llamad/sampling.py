@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -58,7 +58,7 @@ class SamplingParams:
     dry_base: float = 1.75
     dry_allowed_length: int = 2
     dry_penalty_last_n: int = 64
-    dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
+    dry_sequence_breakers: str | Sequence[str] = ("\n", ":", '"', "*")
     xtc_probability: float = 0.0
     xtc_threshold: float = 0.1
     mirostat: int = 0
@@ -74,14 +74,33 @@ class SamplingParams:
     def __post_init__(self) -> None:
         """Normalise the containers (so that the object can be hashed) and validate."""
         set_field = object.__setattr__
-        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
-        set_field(self, "stop", stop)
-        set_field(self, "dry_sequence_breakers", tuple(self.dry_sequence_breakers))
-        bias = self.logit_bias
-        pairs = bias.items() if isinstance(bias, Mapping) else bias
-        set_field(self, "logit_bias", tuple((token, value) for token, value in pairs))
+        for name in ("stop", "dry_sequence_breakers"):
+            set_field(self, name, _strings(name, getattr(self, name)))
+        set_field(self, "logit_bias", _pairs("logit_bias", self.logit_bias))
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
         set_field(self, "native", _engine.SamplingParams(**values))
+
+
+def _strings(name: str, value: str | Iterable[str]) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, Iterable):
+        return tuple(value)
+    raise _mismatch(name, "a string or a list of strings", value)
+
+
+def _pairs(
+    name: str, value: Mapping[int, float] | Iterable[tuple[int, float]]
+) -> tuple[tuple[int, float], ...]:
+    pairs = value.items() if isinstance(value, Mapping) else value
+    try:
+        return tuple((token, bias) for token, bias in pairs)
+    except (TypeError, ValueError):  # no container, or one of something else than pairs
+        raise _mismatch(name, "a mapping from token ids to numbers", value) from None
+
+
+def _mismatch(name: str, expected: str, value: object) -> errors.ParameterError:
+    return errors.ParameterError(f"{name} must be {expected}, got {value!r}", param=name)
 
 
 FIELD_NAMES = frozenset(f.name for f in fields(SamplingParams) if f.init)

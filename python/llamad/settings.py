@@ -129,7 +129,7 @@ class Settings:
         default=512, metadata=_about(_ENGINE, kinds.integer(1, 1 << 20), "most computed at once", "tokens")
     )
     itl_target_ms: int = field(
-        default=300,
+        default=500,
         metadata=_about(
             _ENGINE, kinds.integer(1), "time between two tokens of a request while prompts are computed", "ms"
         ),
@@ -202,12 +202,12 @@ def load_settings(
     Args:
         flags: setting name -> the text given on the command line; a list where the flag repeats.
         environ: the environment; variables that do not start with `LLAMAD_` are ignored.
-        config: path of a TOML file; None takes `LLAMAD_CONFIG` where it is set.
+        config: path of a TOML file; None takes `LLAMAD_CONFIG` where it is set and not empty.
 
     Raises:
         SettingsError: a name is unknown, a value is not what is expected, or the file cannot be read.
     """
-    path = config if config is not None else environ.get(CONFIG_VARIABLE)
+    path = config if config is not None else environ.get(CONFIG_VARIABLE) or None
     values = {} if path is None else _from_file(path)
     values |= _from_environment(environ)
     for name, given in flags.items():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from .results import Delta, Result, result_from_finish
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
     from ._engine import Finish
 
@@ -19,6 +20,7 @@ class TokenStream:
 
     Lives on one event loop. The engine's drain feeds it through `push`; text that arrives while the
     reader is busy is joined, so a slow reader gets fewer, longer deltas and never holds up anybody.
+    As an async context manager it cancels the request on the way out, unless that is over.
 
     Attributes:
         request_id: the engine's id of the request.
@@ -31,7 +33,7 @@ class TokenStream:
         self._texts: list[str] = []
         self._token_ids: list[int] = []
         self._finish: Finish | None = None
-        self._wakeup: asyncio.Future[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
 
     def push(self, text: str, token_ids: list[int], finish: Finish | None) -> None:
         """Take one drained event; called on the event loop's thread."""
@@ -41,8 +43,11 @@ class TokenStream:
             self._pending.append(Delta(text, token_ids))
         if finish is not None:
             self._finish = finish
-        if self._wakeup is not None and not self._wakeup.done():
-            self._wakeup.set_result(None)
+        if self._waiters:
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._waiters.clear()
 
     def cancel(self) -> None:
         """Ask the engine to stop at the next step; idempotent, and harmless after the end."""
@@ -67,16 +72,35 @@ class TokenStream:
         return result_from_finish("".join(self._texts), self._token_ids, self._finish)
 
     async def wait(self) -> Result:
-        """Wait for the end and return the result; the deltas need not be read."""
+        """Wait for the end and return the result; the deltas need not be read.
+
+        Several tasks may wait. Cancelling one of them leaves the generation running.
+
+        Raises:
+            EngineClosedError, GenerationError: the request ended with an error.
+        """
         while self._finish is None:
             await self._sleep()
         return self.result
 
-    def __aiter__(self) -> TokenStream:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.cancel()
+
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Delta:
         """Return everything that has arrived since the last call as one delta.
+
+        Cancelling the task that waits here cancels the request.
 
         Raises:
             EngineClosedError, GenerationError: the request ended with an error.
@@ -85,7 +109,11 @@ class TokenStream:
             if self._finish is not None:
                 _ = self.result  # raises what went wrong
                 raise StopAsyncIteration
-            await self._sleep()
+            try:
+                await self._sleep()
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
         if len(self._pending) == 1:
             return self._pending.popleft()
         deltas, self._pending = self._pending, deque()
@@ -95,8 +123,11 @@ class TokenStream:
         )
 
     async def _sleep(self) -> None:
-        self._wakeup = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
         try:
-            await self._wakeup
-        finally:
-            self._wakeup = None
+            await waiter
+        except asyncio.CancelledError:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            raise

@@ -184,6 +184,7 @@ TEST("plain greedy is temperature 0 and nothing that changes the order of tokens
              [](SamplingParams &p) { p.presence_penalty = 1.0F; },
              [](SamplingParams &p) { p.dry_multiplier = 0.8F; },
              [](SamplingParams &p) { p.xtc_probability = 0.5F; },
+             [](SamplingParams &p) { p.typical_p = 0.5F; },
              [](SamplingParams &p) { p.mirostat = 2; },
              [](SamplingParams &p) { p.grammar = "root ::= \"a\""; },
          }) {

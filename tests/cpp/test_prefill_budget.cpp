@@ -40,7 +40,7 @@ TEST("the more prompts wait for each stream, the longer the chunk") {
 
 TEST("a target out of reach leaves the least, a fast machine gets the most") {
     PrefillBudget slow(kTarget, kMost);
-    slow.observe_prefill(1, 0.05);
+    slow.observe_prefill(20, 1.0);
     slow.observe_decode(1, 0.5);
     CHECK_EQ(slow.tokens(1, 1), PrefillBudget::kLeast);
     PrefillBudget fast(kTarget, kMost);
@@ -48,10 +48,11 @@ TEST("a target out of reach leaves the least, a fast machine gets the most") {
     CHECK_EQ(fast.tokens(1, 1), kMost);
 }
 
-TEST("empty batches teach nothing") {
+TEST("empty and tiny batches teach nothing") {
     PrefillBudget budget(kTarget, kMost);
     budget.observe_prefill(100, 0.1);
     budget.observe_prefill(0, 5.0);
+    budget.observe_prefill(1, 0.02); // the last token of a cached prompt: as slow as sixteen
     budget.observe_decode(0, 5.0);
     CHECK_EQ(budget.tokens(1, 1), 100);
 }

@@ -12,9 +12,12 @@ ChatTemplate::ChatTemplate(const LlamaModel &model, const std::string &source)
     : templates_(nullptr, common_chat_templates_free) {
     try {
         templates_.reset(common_chat_templates_init(model.get(), source).release());
-    } catch (const std::exception &error) {
-        throw TemplateError("chat_template",
-                            std::string("the chat template does not parse: ") + error.what());
+    } catch (const std::exception &) { // llama.cpp throws a sliced copy: its text says nothing
+        if (source.empty()) {
+            throw ModelLoadError(
+                "the model's own chat template does not parse; give another as chat_template");
+        }
+        throw ParameterError("chat_template", "chat_template must be Jinja that llama.cpp can parse");
     }
 }
 

@@ -22,7 +22,8 @@ struct ChatPrompt {
 class ChatTemplate {
   public:
     // `source`: Jinja to use instead of the model's own; empty for the model's own, or ChatML where
-    // it has none. Throws TemplateError where the source does not parse.
+    // it has none. Throws ParameterError where the source does not parse, ModelLoadError where the
+    // model's own does not.
     ChatTemplate(const LlamaModel &model, const std::string &source);
     ~ChatTemplate();
     ChatTemplate(const ChatTemplate &) = delete;

@@ -23,12 +23,17 @@ void Engine::close() {
 }
 
 void Engine::loop() {
-    while (true) {
-        open_mail(/*wait=*/!scheduler_.has_work());
-        if (closed_) {
-            break;
+    try {
+        while (true) {
+            open_mail(/*wait=*/!scheduler_.has_work());
+            if (closed_) {
+                break;
+            }
+            step();
         }
-        step();
+    } catch (const std::exception &) { // out of memory, say: better closed than dead
+        mailbox_.close();
+        open_mail(/*wait=*/false);
     }
     abandon_all();
 }
@@ -109,17 +114,21 @@ void Engine::sample(std::span<const Row> rows) {
         }
         Slot &slot = scheduler_.slot(rows[i].slot);
         Sequence &sequence = slot.sequence();
+        std::optional<FinishReason> reason;
+        std::string message;
         try {
-            const TokenId token = sequence.sample(*runner_, i);
+            reason = sequence.append(sequence.sample(*runner_, i), *runner_);
             Metrics::add(metrics_.generated_tokens, 1);
-            if (const std::optional<FinishReason> reason = sequence.append(token, *runner_)) {
-                finish(slot, *reason);
-            } else if (std::optional<Event> delta = sequence.take_delta()) {
-                outbox_.push_back(std::move(*delta));
-            }
         } catch (const std::exception &error) {
-            finish(slot, FinishReason::kError, ErrorKind::kGenerationFailed,
-                   std::string("sampling failed: ") + error.what());
+            reason = FinishReason::kError;
+            message = std::string("sampling failed: ") + error.what();
+        }
+        if (reason == FinishReason::kError) {
+            finish(slot, *reason, ErrorKind::kGenerationFailed, std::move(message));
+        } else if (reason) {
+            finish(slot, *reason);
+        } else if (std::optional<Event> delta = sequence.take_delta()) {
+            outbox_.push_back(std::move(*delta));
         }
     }
 }

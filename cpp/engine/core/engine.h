@@ -18,7 +18,7 @@
 namespace llamad {
 
 struct EngineLimits {
-    std::int32_t itl_target_ms = 300; // see EngineConfig
+    std::int32_t itl_target_ms = 500; // see EngineConfig
     std::int32_t max_queue = 256;
 };
 

@@ -98,6 +98,10 @@ void SamplingParams::validate() const {
     require("dry_base", dry_base, dry_base >= 1, "1 or more");
     require_at_least("dry_allowed_length", dry_allowed_length, 0);
     require_at_least("dry_penalty_last_n", dry_penalty_last_n, -1);
+    if (dry_sequence_breakers.size() > kMaxDryBreakers) {
+        reject("dry_sequence_breakers", dry_sequence_breakers.size(),
+               "a list of at most " + std::to_string(kMaxDryBreakers) + " strings");
+    }
     require("xtc_probability", xtc_probability, xtc_probability >= 0 && xtc_probability <= 1, "0 to 1");
     require("xtc_threshold", xtc_threshold, xtc_threshold >= 0 && xtc_threshold <= 1, "0 to 1");
     require_range("mirostat", mirostat, 0, 2);
@@ -124,9 +128,10 @@ bool SamplingParams::is_plain_greedy() const {
         return entry.second == -std::numeric_limits<float>::infinity();
     });
     const bool penalties = repeat_penalty != 1 || frequency_penalty != 0 || presence_penalty != 0;
-    // XTC drops the likeliest tokens even at temperature 0; mirostat has its own selection.
+    // XTC and typical sampling drop the likeliest tokens even at temperature 0; mirostat has its own
+    // selection. Top-k, top-p and min-p always keep the likeliest.
     return temperature <= 0 && only_bans && !(penalties && repeat_last_n != 0) && dry_multiplier == 0 &&
-           xtc_probability == 0 && mirostat == 0 && grammar.empty();
+           typical_p == 1 && xtc_probability == 0 && mirostat == 0 && grammar.empty();
 }
 
 } // namespace llamad

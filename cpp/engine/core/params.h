@@ -18,7 +18,7 @@ struct EngineConfig {
     std::int32_t n_ctx = 2048;        // tokens per slot; 0: the model's training context
     std::int32_t n_batch = 2048;      // most tokens in one llama_decode call
     std::int32_t n_ubatch = 512;      // most tokens computed at once
-    std::int32_t itl_target_ms = 300; // time between two tokens of a request while prompts are computed
+    std::int32_t itl_target_ms = 500; // time between two tokens of a request while prompts are computed
     std::int32_t n_threads = 0;       // compute threads for generation; 0: the machine's cores
     std::int32_t n_threads_batch = 0; // compute threads for prompts; 0: n_threads
     std::int32_t n_gpu_layers = -1;   // layers on the GPU; -1: all
@@ -72,6 +72,8 @@ struct SamplingParams {
 };
 
 inline constexpr std::size_t kMaxStopStrings = 64;
+// llama.cpp goes through the whole vocabulary for each.
+inline constexpr std::size_t kMaxDryBreakers = 16;
 inline constexpr std::int32_t kMaxParallel = 256; // llama.cpp's LLAMA_MAX_SEQ
 
 } // namespace llamad

@@ -19,7 +19,7 @@ PrefillBudget::PrefillBudget(double itl_target_s, std::int32_t most)
     : itl_target_s_(itl_target_s), most_(static_cast<std::size_t>(most)) {}
 
 void PrefillBudget::observe_prefill(std::size_t n_tokens, double seconds) {
-    if (n_tokens > 0) {
+    if (n_tokens >= std::min(kLeast, most_)) {
         learn(prefill_s_per_token_, seconds / static_cast<double>(n_tokens));
     }
 }

@@ -18,7 +18,8 @@ class PrefillBudget {
     // `itl_target_s`: seconds between two tokens. `most`: limit of a chunk, for what the target allows.
     PrefillBudget(double itl_target_s, std::int32_t most);
 
-    // Records how long computing took. Zero tokens or rows are no observation.
+    // Records how long computing took. Fewer than kLeast tokens are no observation: they take as long as
+    // kLeast, because the weights are read anyway. Neither are zero rows.
     void observe_prefill(std::size_t n_tokens, double seconds);
     void observe_decode(std::size_t n_rows, double seconds);
 

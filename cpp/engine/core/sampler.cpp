@@ -50,7 +50,8 @@ TokenId argmax_except(std::span<const float> logits, std::span<const TokenId> fo
     if (std::find(forbidden.begin(), forbidden.end(), token) == forbidden.end()) {
         return token;
     }
-    // Rare: the winner is forbidden. Blank out a copy and look again.
+    // The winner is forbidden: blank out a copy and look again. That is rare, but for a request that ignores
+    // the end while the model insists on it.
     std::vector<float> allowed(logits.begin(), logits.end());
     for (const TokenId banned : forbidden) {
         if (banned >= 0 && static_cast<std::size_t>(banned) < allowed.size()) {

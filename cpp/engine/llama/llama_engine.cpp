@@ -1,5 +1,7 @@
 #include "llama/llama_engine.h"
 
+#include <algorithm>
+#include <string>
 #include <utility>
 
 #include "core/errors.h"
@@ -8,7 +10,20 @@
 
 namespace llamad {
 
-LlamaEngine::LlamaEngine(const EngineConfig &config, const LlamaModel::Progress &progress) {
+namespace {
+
+// Bytes of text that are tokenized in any case, so that the error can say how many tokens there are.
+constexpr std::size_t kAlwaysTokenized = 65'536;
+
+std::uint64_t next_engine_id() {
+    static std::atomic<std::uint64_t> last{0};
+    return ++last;
+}
+
+} // namespace
+
+LlamaEngine::LlamaEngine(const EngineConfig &config, const LlamaModel::Progress &progress)
+    : id_(next_engine_id()) {
     config.validate();
     auto model = std::make_shared<const LlamaModel>(config, progress);
     auto chat_template = std::make_unique<const ChatTemplate>(*model, config.chat_template);
@@ -31,14 +46,24 @@ std::shared_ptr<const LlamaEngine::Loaded> LlamaEngine::loaded() const {
 }
 
 Prepared LlamaEngine::prepare(std::string_view prompt, const SamplingParams &params, bool stream) const {
-    return prepare(tokenize(prompt, /*add_special=*/true, /*parse_special=*/true), params, stream);
+    const std::shared_ptr<const Loaded> with = loaded();
+    // A long text that cannot fit is not tokenized: some tokenizers recurse once per letter of a word.
+    // Twice, because a token may stand for text with more white space than its own.
+    const std::size_t most_that_fits =
+        2 * with->model->longest_token() * static_cast<std::size_t>(info_.n_ctx);
+    if (prompt.size() > std::max(most_that_fits, kAlwaysTokenized)) {
+        throw ContextLengthError("prompt", "the prompt of " + std::to_string(prompt.size()) +
+                                               " bytes cannot fit into the context of " +
+                                               std::to_string(info_.n_ctx) + " tokens; shorten it");
+    }
+    return prepare(with->model->tokenize(prompt, /*add_special=*/true, /*parse_special=*/true), params,
+                   stream);
 }
 
 Prepared LlamaEngine::prepare(std::vector<TokenId> prompt, const SamplingParams &params, bool stream) const {
-    params.validate();
     const std::shared_ptr<const Loaded> with = loaded();
     auto request = build_request(*with->model, info_.n_ctx, prompt, params, stream);
-    return {.prompt = std::move(prompt), .request = std::move(request), .engine = this};
+    return {.prompt = std::move(prompt), .request = std::move(request), .engine_id = id_};
 }
 
 Prepared LlamaEngine::prepare_chat(std::string_view messages_json, SamplingParams params, bool stream) const {
@@ -61,7 +86,7 @@ std::string LlamaEngine::detokenize(std::span<const TokenId> tokens, bool specia
 }
 
 RequestId LlamaEngine::submit(Prepared &prepared) {
-    if (prepared.engine != this) {
+    if (prepared.engine_id != id_) {
         throw ParameterError("prepared", "the request was prepared by another engine");
     }
     if (prepared.request == nullptr) {

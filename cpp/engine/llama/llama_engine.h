@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -16,13 +17,11 @@
 
 namespace llamad {
 
-class LlamaEngine;
-
 // A request that is templated, tokenized and checked; an engine accepts it once.
 struct Prepared {
     std::vector<TokenId> prompt;
     std::unique_ptr<Request> request; // null once accepted
-    const LlamaEngine *engine;        // the one that prepared it
+    std::uint64_t engine_id;          // of the one that prepared it; its address may have been reused
 };
 
 // Threading: every method may be called from any thread. Preparing takes milliseconds and runs on the
@@ -38,7 +37,8 @@ class LlamaEngine {
     const ModelInfo &info() const { return info_; }
     bool closed() const { return closed_.load(std::memory_order_acquire); }
 
-    // These throw RequestError where the request cannot be carried out, EngineClosedError when closed.
+    // `params` must have passed validate(). These throw RequestError where the request cannot be carried out,
+    // EngineClosedError when closed.
     Prepared prepare(std::string_view prompt, const SamplingParams &params, bool stream) const;
     Prepared prepare(std::vector<TokenId> prompt, const SamplingParams &params, bool stream) const;
     Prepared prepare_chat(std::string_view messages_json, SamplingParams params, bool stream) const;
@@ -65,6 +65,7 @@ class LlamaEngine {
     // Keeps the model alive while the caller works with it, also if close() comes in between.
     std::shared_ptr<const Loaded> loaded() const;
 
+    const std::uint64_t id_; // unique in this process
     ModelInfo info_;
     std::unique_ptr<Engine> engine_; // kept after close(): its events are still to be drained
     std::atomic<bool> closed_{false};

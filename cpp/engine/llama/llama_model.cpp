@@ -1,5 +1,6 @@
 #include "llama/llama_model.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -70,6 +71,7 @@ void LlamaModel::index_vocabulary() {
     piece_ends_.reserve(static_cast<std::size_t>(n_vocab));
     for (TokenId token = 0; token < n_vocab; ++token) {
         pieces_ += piece(token, /*special=*/false);
+        longest_token_ = std::max(longest_token_, piece(token, /*special=*/true).size());
         piece_ends_.push_back(static_cast<std::uint32_t>(pieces_.size()));
         if (is_end_of_generation(token)) {
             eog_tokens_.push_back(token);

@@ -56,6 +56,9 @@ class LlamaModel {
     // The token's bytes without control tokens; requires 0 <= token < n_vocab().
     std::string_view token_bytes(TokenId token) const;
 
+    // Bytes of the longest token: a text of more than n times as many has more than n tokens.
+    std::size_t longest_token() const { return longest_token_; }
+
     bool is_end_of_generation(TokenId token) const;
 
     // Every token that ends a generation.
@@ -78,6 +81,7 @@ class LlamaModel {
     std::int32_t n_gpu_layers_;
     std::string pieces_; // the bytes of all tokens in one run: looked up for every generated token
     std::vector<std::uint32_t> piece_ends_;
+    std::size_t longest_token_ = 1;
     std::vector<TokenId> eog_tokens_;
 };
 

@@ -1,6 +1,8 @@
 #include "llama/llama_runner.h"
 
 #include <algorithm>
+#include <exception>
+#include <limits>
 #include <thread>
 #include <utility>
 
@@ -26,7 +28,7 @@ ggml_type cache_type(const std::string &name) {
     throw ParameterError("cache_type", "unknown cache type " + name);
 }
 
-// The processors that this process may use: fewer than the machine's in a container or under taskset.
+// The processors that this process may run on: fewer than the machine's under taskset or in a cpuset.
 std::int32_t available_processors() {
     cpu_set_t set;
     CPU_ZERO(&set);
@@ -63,6 +65,11 @@ llama_context_params context_params(const EngineConfig &config, std::int32_t n_c
 LlamaRunner::LlamaRunner(std::shared_ptr<const LlamaModel> model, const EngineConfig &config)
     : model_(std::move(model)) {
     const std::int32_t n_ctx = config.n_ctx > 0 ? config.n_ctx : llama_model_n_ctx_train(model_->get());
+    if (std::int64_t{n_ctx} * config.n_parallel > std::numeric_limits<std::int32_t>::max()) {
+        throw ParameterError("n_ctx", "n_ctx times n_parallel must be below 2^31, got " +
+                                          std::to_string(n_ctx) + " times " +
+                                          std::to_string(config.n_parallel));
+    }
     const llama_context_params params = context_params(config, n_ctx);
     const LogErrors errors;
     context_.reset(llama_init_from_model(model_->get(), params));
@@ -108,14 +115,18 @@ llama_batch LlamaRunner::Rows::fill(std::span<const Row> rows) {
 }
 
 DecodeStatus LlamaRunner::decode(std::span<const Row> rows) {
-    switch (llama_decode(context_.get(), rows_.fill(rows))) {
-    case 0:
-        return DecodeStatus::kOk;
-    case 1:
-        return DecodeStatus::kNoRoom;
-    case 2:
-        return DecodeStatus::kAborted;
-    default:
+    try {
+        switch (llama_decode(context_.get(), rows_.fill(rows))) {
+        case 0:
+            return DecodeStatus::kOk;
+        case 1:
+            return DecodeStatus::kNoRoom;
+        case 2:
+            return DecodeStatus::kAborted;
+        default:
+            return DecodeStatus::kFailed;
+        }
+    } catch (const std::exception &) { // reserving buffers in mid-flight throws
         return DecodeStatus::kFailed;
     }
 }

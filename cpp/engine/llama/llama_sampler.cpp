@@ -1,8 +1,10 @@
 #include "llama/llama_sampler.h"
 
-#include <cmath>
+#include <algorithm>
 #include <exception>
 #include <limits>
+#include <new>
+#include <stdexcept>
 
 #include "core/errors.h"
 
@@ -21,10 +23,12 @@ std::uint32_t fold_seed(std::optional<std::int64_t> seed) {
 }
 
 common_params_sampling to_common(const LlamaModel &model, const SamplingParams &params, std::int32_t n_ctx) {
-    const auto look_back = [n_ctx](std::int32_t n) { return n < 0 ? n_ctx : n; };
+    // No sequence is longer than n_ctx, and llama.cpp allocates what it is told.
+    const auto look_back = [n_ctx](std::int32_t n) { return n < 0 ? n_ctx : std::min(n, n_ctx); };
     common_params_sampling common;
     common.seed = fold_seed(params.seed);
-    common.temp = params.temperature;
+    // Below this, dividing a logit by the temperature overflows.
+    common.temp = params.temperature < 1e-30F ? 0.0F : params.temperature;
     common.top_k = params.top_k;
     common.top_p = params.top_p;
     common.min_p = params.min_p;
@@ -65,7 +69,13 @@ LlamaSamplerChain::LlamaSamplerChain(const LlamaModel &model, const SamplingPara
     common_params_sampling common = to_common(model, params, n_ctx);
     try {
         sampler_.reset(common_sampler_init(model.get(), common));
-    } catch (const std::exception &) { // all it says is "failed to parse grammar"
+    } catch (const std::bad_alloc &) {
+        throw;
+    } catch (const std::exception &) {
+        if (params.grammar.empty()) {
+            throw;
+        }
+        // All that llama.cpp says is "failed to parse grammar".
         throw GrammarError("grammar", "grammar is not valid GBNF with a rule named \"root\"");
     }
     for (const TokenId token : prompt) {
@@ -75,6 +85,16 @@ LlamaSamplerChain::LlamaSamplerChain(const LlamaModel &model, const SamplingPara
 
 TokenId LlamaSamplerChain::sample(llama_context *context, std::int32_t row) {
     const llama_token token = common_sampler_sample(sampler_.get(), context, row);
+    // Where everything is ruled out the chain takes something all the same, and a grammar that is handed
+    // an end-of-generation token too early ends the process (GGML_ABORT in llama_grammar_accept_impl).
+    const llama_token_data_array &candidates =
+        *common_sampler_get_candidates(sampler_.get(), /*do_sort=*/false);
+    const bool allowed = candidates.selected >= 0 &&
+                         candidates.data[candidates.selected].logit > -std::numeric_limits<float>::infinity();
+    if (!allowed) {
+        throw std::runtime_error("no token is allowed here: the grammar has come to a dead end, or all are "
+                                 "forbidden");
+    }
     common_sampler_accept(sampler_.get(), token, /*is_generated=*/true);
     return token;
 }

@@ -50,7 +50,10 @@ void check_part(const std::string &path) {
     if (!std::filesystem::is_regular_file(status)) {
         throw InvalidModelError(path + " is not a file");
     }
-    const std::uintmax_t size = std::filesystem::file_size(path);
+    const std::uintmax_t size = std::filesystem::file_size(path, error);
+    if (error) {
+        throw ModelNotFoundError("cannot read " + path + ": " + error.message());
+    }
     check_magic(path, size);
 
     const LogErrors errors;

@@ -1,5 +1,6 @@
 #include "llama/request_builder.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -30,6 +31,25 @@ void check_prompt(const LlamaModel &model, std::int32_t n_ctx, const std::vector
     }
 }
 
+// llama.cpp parses groups by recursion and follows rules by recursion, both without a limit: a grammar
+// that is large enough would overflow the stack. Parentheses in literals count too, which is harmless.
+void check_grammar_size(const std::string &grammar) {
+    constexpr std::size_t kMostBytes = 262'144;
+    constexpr int kMostNestedGroups = 500;
+    if (grammar.size() > kMostBytes) {
+        throw GrammarError("grammar", "grammar must have at most " + std::to_string(kMostBytes) +
+                                          " bytes, got " + std::to_string(grammar.size()));
+    }
+    int depth = 0;
+    for (const char c : grammar) {
+        depth = c == '(' ? depth + 1 : c == ')' ? std::max(depth - 1, 0) : depth;
+        if (depth > kMostNestedGroups) {
+            throw GrammarError("grammar",
+                               "grammar must nest at most " + std::to_string(kMostNestedGroups) + " groups");
+        }
+    }
+}
+
 void check_against_model(const LlamaModel &model, const SamplingParams &params) {
     for (const auto &[token, bias] : params.logit_bias) {
         if (token >= model.n_vocab()) {
@@ -38,6 +58,7 @@ void check_against_model(const LlamaModel &model, const SamplingParams &params) 
                                                    std::to_string(token));
         }
     }
+    check_grammar_size(params.grammar);
     // A finished grammar allows nothing but the end.
     if (params.ignore_eos && !params.grammar.empty()) {
         throw ParameterError("ignore_eos", "ignore_eos cannot be combined with a grammar");

@@ -161,9 +161,7 @@ class ModelManager:
     def _start(self, model_id: str) -> asyncio.Task[EngineProtocol]:
         spec = self._models().get(model_id)
         if spec is None:
-            known = [entry.id for entry in self.entries()]
-            there_are = f"there are: {', '.join(known)}" if known else "the model directory holds none"
-            raise UnknownModelError(f"no model {model_id!r}; {there_are}", model=model_id, known=known)
+            raise UnknownModelError(model_id, [entry.id for entry in self.entries()])
         load = asyncio.create_task(self._run(spec), name=f"load {model_id}")
         # Looked at even when every waiter has gone, else asyncio reports it as never retrieved.
         load.add_done_callback(lambda task: task.cancelled() or task.exception())

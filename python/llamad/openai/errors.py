@@ -70,6 +70,9 @@ _BLAMED: dict[type[errors.RequestError], str] = {
 }
 """The field to blame where the error itself does not name one."""
 
+_FIELD_OF = {"prompt": "messages"}
+"""What the engine calls otherwise than the request: a conversation reaches it as a prompt."""
+
 
 def wire_error(error: Exception) -> WireError:
     """Return what a client is told of an exception."""
@@ -78,7 +81,8 @@ def wire_error(error: Exception) -> WireError:
         case errors.RequestError():
             exceeded = isinstance(error, errors.ContextLengthError)
             code = "context_length_exceeded" if exceeded else "invalid_request"
-            return invalid(400, code, message, error.param or _BLAMED.get(type(error)))
+            blamed = error.param or _BLAMED.get(type(error))
+            return invalid(400, code, message, _FIELD_OF.get(blamed, blamed) if blamed else None)
         case errors.UnknownModelError():
             return invalid(404, "model_not_found", message, "model")
         case errors.QueueFullError():

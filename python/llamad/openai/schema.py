@@ -39,7 +39,7 @@ SAMPLING_FIELDS = (
     Field("seed", Integer(INT64_MIN, INT64_MAX), "seed"),
     Field("logit_bias", LogitBias(), "logit_bias"),
     # From here on extensions, named as llama.cpp names them.
-    Field("top_k", Integer(), "top_k"),
+    Field("top_k", Integer(-1), "top_k"),
     Field("min_p", Number(0, 1), "min_p"),
     Field("typical_p", Number(0, 1, above_minimum=True), "typical_p"),
     Field("repeat_penalty", Number(0, above_minimum=True), "repeat_penalty"),

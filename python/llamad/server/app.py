@@ -54,9 +54,7 @@ class Api:
         wanted = request.route_values["id"] or ""
         entries = {entry.id: entry for entry in self._state.models.entries()}
         if wanted not in entries:
-            known = sorted(entries)
-            message = f"no model {wanted!r}; there are: {', '.join(known) or 'none'}"
-            raise UnknownModelError(message, model=wanted, known=known)
+            raise UnknownModelError(wanted, sorted(entries))
         return json_response(200, models.one_model(entries[wanted]))
 
     async def chat_completions(self, request: Request) -> Response:

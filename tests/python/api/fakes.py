@@ -124,8 +124,7 @@ class FakeModels:
     async def get(self, model_id: str) -> FakeEngine:
         self.loads += 1
         if model_id not in self.served:
-            known = list(self.served)
-            raise UnknownModelError(f"no model {model_id!r}; there are: {known}", model=model_id, known=known)
+            raise UnknownModelError(model_id, list(self.served))
         self.getting.set()
         if self.get_gate is not None:
             await self.get_gate.wait()

@@ -28,7 +28,14 @@ def error_of(response: httpx.Response) -> dict[str, Any]:
     ("error", "status", "code", "param"),
     [
         (errors.ParameterError("bad", param="top_k"), 400, "invalid_request", "top_k"),
+        (errors.ParameterError("empty", param="prompt"), 400, "invalid_request", "messages"),
         (errors.ContextLengthError("too long"), 400, "context_length_exceeded", "messages"),
+        (
+            errors.ContextLengthError("too long", param="prompt"),
+            400,
+            "context_length_exceeded",
+            "messages",
+        ),
         (errors.TemplateError("no"), 400, "invalid_request", "messages"),
         (errors.GrammarError("no"), 400, "invalid_request", "grammar"),
         (errors.EngineClosedError("closed"), 503, "server_stopping", None),
@@ -67,6 +74,8 @@ async def test_unknown_model_lists_what_there_is() -> None:
             assert (told["code"], told["param"]) == ("model_not_found", "model")
             assert "'huge'" in told["message"]
             assert "tiny" in told["message"]
+        told = error_of(await served.post(model="x" * 10_000))
+        assert len(told["message"]) < 200
 
 
 @pytest.mark.parametrize(

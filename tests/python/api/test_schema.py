@@ -82,7 +82,7 @@ def test_every_target_of_the_request_exists() -> None:
         ("logit_bias", {"9" * 5000: 1}, "logit_bias"),
         ("logit_bias", {"5": 101}, "logit_bias.5"),
         ("logit_bias", {"5": None}, "logit_bias.5"),
-        ("top_k", -1, "top_k"),
+        ("top_k", -2, "top_k"),
         ("min_p", 2, "min_p"),
         ("repeat_penalty", 0, "repeat_penalty"),
         ("mirostat", 3, "mirostat"),
@@ -147,6 +147,10 @@ def test_what_is_not_served_is_refused(name: str, value: Any) -> None:
 )
 def test_what_asks_for_nothing_is_fine(name: str, value: Any) -> None:
     assert parse(**{name: value}) == parse()
+
+
+def test_top_k_of_minus_one_keeps_all() -> None:
+    assert parse(top_k=-1).sampling.top_k == -1
 
 
 def test_stream_options() -> None:

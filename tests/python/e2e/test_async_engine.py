@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import llamad
 import pytest
-from llamad import AsyncEngine
+from llamad import AsyncEngine, SamplingParams
 
 from tests.python.support.tiny_gguf import ENDLESS_N_CTX
 
@@ -111,6 +111,35 @@ def test_cancelling_a_stream_ends_it(endless_model: Path) -> None:
     run(test)
 
 
+def test_leaving_the_context_of_a_stream_cancels_it(endless_model: Path) -> None:
+    async def test() -> None:
+        async with loaded(endless_model, n_parallel=1, n_ctx=ENDLESS_N_CTX) as engine:
+            async with await engine.stream("hello", ignore_eos=True) as stream:
+                async for _ in stream:
+                    break
+            assert (await stream.wait()).finish_reason == "cancelled"
+            await until(engine, running=0, waiting=0)
+
+    run(test)
+
+
+def test_cancelling_the_task_that_reads_cancels_the_request(endless_model: Path) -> None:
+    async def test() -> None:
+        async with loaded(endless_model, n_parallel=1, n_ctx=ENDLESS_N_CTX) as engine:
+            running = await engine.stream("hello", ignore_eos=True)
+            queued = await engine.stream("world", ignore_eos=True)
+            reader = asyncio.create_task(anext(queued))
+            await asyncio.sleep(0)
+            reader.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reader
+            assert (await queued.wait()).finish_reason == "cancelled"
+            assert not running.finished
+            running.cancel()
+
+    run(test)
+
+
 def test_a_slow_reader_gets_fewer_and_longer_deltas(tiny_model: Path) -> None:
     async def test() -> None:
         async with loaded(tiny_model, n_ctx=512) as engine:
@@ -141,6 +170,56 @@ def test_close_is_idempotent_and_ends_what_is_running(endless_model: Path) -> No
             await anext(aiter(running))
             await engine.close()
             await engine.close()
+            with pytest.raises(llamad.EngineClosedError):
+                await running.wait()
+
+    run(test)
+
+
+def test_a_closed_engine_says_so(tiny_model: Path) -> None:
+    async def test() -> None:
+        async with loaded(tiny_model, n_ctx=256) as engine:
+            prepared = await engine.prepare("hello", SamplingParams(), stream=False)
+            await engine.close()
+            for use in (
+                engine.prepare("hello", SamplingParams(), stream=False),
+                engine.generate("hello"),
+                engine.stream("hello"),
+                engine.chat([{"role": "user", "content": "hello"}]),
+            ):
+                with pytest.raises(llamad.EngineClosedError):
+                    await use
+            with pytest.raises(llamad.EngineClosedError):
+                engine.submit(prepared)
+
+    run(test)
+
+
+def test_close_ends_what_is_still_being_prepared(endless_model: Path) -> None:
+    async def test() -> None:
+        async with loaded(endless_model, n_parallel=1, n_ctx=ENDLESS_N_CTX) as engine:
+            # Far more than the threads that prepare: most are queued when the engine closes.
+            prompt = "hello world " * 200
+            tasks = [asyncio.create_task(engine.generate(prompt, ignore_eos=True)) for _ in range(64)]
+            await asyncio.sleep(0)
+            await engine.close()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+            assert {type(end) for end in ends} == {llamad.EngineClosedError}
+
+    run(test)
+
+
+def test_giving_up_on_close_does_not_stop_it(endless_model: Path) -> None:
+    async def test() -> None:
+        async with loaded(endless_model, n_parallel=1, n_ctx=ENDLESS_N_CTX) as engine:
+            running = await engine.stream("hello", ignore_eos=True)
+            await anext(running)
+            closing = asyncio.create_task(engine.close())
+            await asyncio.sleep(0)
+            closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+            await asyncio.wait_for(engine.close(), WAIT_S)
             with pytest.raises(llamad.EngineClosedError):
                 await running.wait()
 

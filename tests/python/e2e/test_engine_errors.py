@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import llamad
 import pytest
@@ -105,6 +105,15 @@ def test_bad_engine_option(tiny_model: Path, option: str, value: object) -> None
         ("stop", [""]),
         ("logit_bias", {-1: 1.0}),
         ("logit_bias", {0: math.inf}),
+        ("stop", 5),
+        ("stop", None),
+        ("stop", [5]),
+        ("logit_bias", 5),
+        ("logit_bias", None),
+        ("logit_bias", [1, 2]),
+        ("logit_bias", "ab"),
+        ("dry_sequence_breakers", None),
+        ("dry_sequence_breakers", 5),
         ("temprature", 0.5),
     ],
 )
@@ -114,6 +123,18 @@ def test_bad_parameter(engine: Engine, name: str, value: object) -> None:
         engine.generate("hello", **sampling)
     assert caught.value.param == name
     assert isinstance(caught.value, ValueError)
+
+
+def test_a_container_of_the_wrong_type_is_shown() -> None:
+    with pytest.raises(llamad.ParameterError, match=r"^stop must be .*, got None$"):
+        llamad.SamplingParams(stop=cast("Any", None))
+    with pytest.raises(llamad.ParameterError, match=r"^logit_bias must be .*, got \[1, 2\]$"):
+        llamad.SamplingParams(logit_bias=cast("Any", [1, 2]))
+
+
+def test_one_string_stands_for_a_list_of_one() -> None:
+    params = llamad.SamplingParams(stop="ab", dry_sequence_breakers="ab")
+    assert params.stop == params.dry_sequence_breakers == ("ab",)
 
 
 def test_logit_bias_beyond_the_vocabulary(engine: Engine) -> None:

@@ -74,6 +74,7 @@ def test_prompt_too_long(tiny_server: ServerProcess, stream: bool) -> None:
     with tiny_server.client() as client, pytest.raises(openai.BadRequestError) as caught:
         client.chat.completions.create(model="tiny", messages=messages, stream=stream)
     assert caught.value.code == "context_length_exceeded"
+    assert caught.value.param == "messages"
     assert "512" in caught.value.message
 
 

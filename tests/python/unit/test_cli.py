@@ -113,6 +113,14 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(
     assert served == []
 
 
+def test_settings_that_contradict_each_other_are_refused(
+    models: Path, served: list[Settings], capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = failure(capsys, "--n-parallel", "4", "--n-batch", "2")
+    assert message == "llamad: n_batch must be 4 to 1048576, got 2"
+    assert served == []
+
+
 def test_no_models_says_what_to_do(
     tmp_path: Path, served: list[Settings], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -183,6 +183,15 @@ def test_an_unknown_model_names_those_there_are(
     run(scenario)
 
 
+def test_an_unknown_model_of_many_is_answered_in_few_words() -> None:
+    known = [f"model-{number:03}" for number in range(100)]
+    message = str(UnknownModelError("x" * 10_000, known))
+    assert "x" * 60 + "…" in message
+    assert "model-019 and 80 more" in message
+    assert "model-020" not in message
+    assert len(message) < 400
+
+
 def test_files_that_come_and_go_are_noticed(directory: Path) -> None:
     async def scenario() -> None:
         manager = manager_of(directory, FakeLoader())

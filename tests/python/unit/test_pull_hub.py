@@ -165,5 +165,5 @@ def test_other_hub_errors_are_cut_to_one_line(directory: Path, hub: FakeHub) -> 
 
 def test_no_hub_client_installed(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(PullError, match=r"huggingface_hub, which is not installed; run .*'llamad\[hf\]'"):
+    with pytest.raises(PullError, match=r"not installed; run `.* -m pip install huggingface_hub`"):
         pull("hf:org/repo/m.gguf", directory)

@@ -54,6 +54,11 @@ def test_config_file_from_the_environment_unless_the_flag_names_one(config: Conf
     assert load_settings({}, environ, config("port = 3")).port == 3
 
 
+def test_an_empty_config_variable_counts_as_unset() -> None:
+    assert load_settings({}, {"LLAMAD_CONFIG": ""}) == Settings()
+    assert "cannot read the configuration file ''" in failure(config="")
+
+
 SAMPLES: dict[str, tuple[str, str, object]] = {
     "model_directory": ("some/models", '"some/models"', Path("some/models")),
     "preload_model": ("a, b,a", '["a", "b"]', ("a", "b")),

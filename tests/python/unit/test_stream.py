@@ -1,0 +1,97 @@
+"""`TokenStream` fed by the test: who is woken, and what a cancelled reader leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from llamad.stream import TokenStream
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+WAIT_S = 30.0
+
+END: Any = SimpleNamespace(
+    finish_reason="stop",
+    stop_string=None,
+    prompt_tokens=1,
+    completion_tokens=2,
+    cached_tokens=0,
+    queue_s=0.0,
+    prefill_s=0.0,
+    decode_s=0.0,
+    error_kind="",
+    error_message="",
+)
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(WAIT_S):
+            await scenario
+
+    asyncio.run(bounded())
+
+
+def test_every_waiter_is_woken() -> None:
+    async def scenario() -> None:
+        stream = TokenStream(1, lambda _: None)
+        waiters = [asyncio.create_task(stream.wait()) for _ in range(3)]
+        readers = [asyncio.create_task(_read(stream)) for _ in range(2)]
+        await asyncio.sleep(0)
+        stream.push("a", [1], None)
+        await asyncio.sleep(0)
+        stream.push("b", [2], END)
+        assert [result.text for result in await asyncio.gather(*waiters)] == ["ab"] * 3
+        assert sorted("".join(await asyncio.gather(*readers))) == ["a", "b"]
+
+    run(scenario())
+
+
+async def _read(stream: TokenStream) -> str:
+    return "".join([delta.text async for delta in stream])
+
+
+def test_cancelling_a_reader_cancels_the_request() -> None:
+    async def scenario() -> None:
+        cancelled: list[int] = []
+        stream = TokenStream(7, cancelled.append)
+        reader = asyncio.create_task(_read(stream))
+        await asyncio.sleep(0)
+        reader.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+        assert cancelled == [7]
+
+    run(scenario())
+
+
+def test_cancelling_one_of_several_who_wait_for_the_end_disturbs_nobody() -> None:
+    async def scenario() -> None:
+        cancelled: list[int] = []
+        stream = TokenStream(7, cancelled.append)
+        given_up, patient = (asyncio.create_task(stream.wait()) for _ in range(2))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+        stream.push("a", [1], END)
+        assert (await patient).text == "a"
+        assert cancelled == []
+
+    run(scenario())
+
+
+def test_the_context_manager_cancels_only_what_is_not_over() -> None:
+    async def scenario() -> None:
+        cancelled: list[int] = []
+        async with TokenStream(1, cancelled.append) as stream:
+            stream.push("a", [1], END)
+        async with TokenStream(2, cancelled.append):
+            pass
+        assert cancelled == [2]
+
+    run(scenario())
