@@ -214,8 +214,11 @@ def test_threads_share_an_engine(engine: Engine) -> None:
 
 
 _INTERRUPTED = """
+import signal
 import sys
 import llamad
+# A shell starts background jobs with SIGINT ignored, and Python leaves it so.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with llamad.Engine(sys.argv[1], n_parallel=1, n_ctx=int(sys.argv[2]), n_threads=1) as engine:
     engine.submit("hello", max_tokens=1).result()
     try:
