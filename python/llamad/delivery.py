@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from . import errors
 from .generation import Generation, refuse_to_wait_on
 
 if TYPE_CHECKING:
@@ -58,14 +57,10 @@ class Delivery:
             self._requests[request_id] = (generation, owner)
         return generation
 
-    def submit_when_room(self, prepared: _engine.Prepared, owner: object) -> Generation:
-        """Submit, and wait while the queue is full."""
-        while True:
-            try:
-                return self.submit(prepared, owner)
-            except errors.QueueFullError:
-                with self._some_finished:
-                    self._some_finished.wait(_ROOM_POLL_S)
+    def wait_for_room(self) -> None:
+        """Wait until some request has finished, or for a moment."""
+        with self._some_finished:
+            self._some_finished.wait(_ROOM_POLL_S)
 
     def refuse_own_thread(self) -> None:
         """Raise a `RuntimeError` on the draining thread, which cannot wait for what it delivers itself."""
@@ -95,7 +90,12 @@ class Delivery:
     def _drain(self) -> None:
         for request_id, text, token_ids, finish in self._native.drain():
             with self._lock:
-                generation = self._requests[request_id][0]
+                # Not the pair itself: its owner must not be kept alive by this frame.
+                generation = self._requests[request_id][0] if request_id in self._requests else None
+            if generation is None:
+                # Ctrl-C came between its acceptance and the note above: nobody waits for it.
+                self._native.cancel(request_id)
+                continue
             generation.push(text, token_ids, finish)
             if finish is not None:
                 self._forget(request_id)

@@ -8,6 +8,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
 from . import _engine
+from .batch import Batch
 from .delivery import Delivery
 from .lifetime import close_at_exit
 from .sampling import SamplingParams, sampling_params
@@ -191,15 +192,4 @@ class Engine:
 
     def _run(self, requests: Iterable[_engine.Prepared]) -> list[Result]:
         self._delivery.refuse_own_thread()
-        generations: list[Generation] = []
-        try:
-            for prepared in requests:
-                # Not a comprehension: what has been submitted when one fails must be cancelled.
-                generations.append(self._delivery.submit_when_room(prepared, self))  # noqa: PERF401
-            return [generation.result() for generation in generations]
-        except BaseException:  # KeyboardInterrupt above all
-            for generation in generations:
-                generation.cancel()
-            for generation in generations:
-                generation.wait()
-            raise
+        return Batch(self._delivery, requests, self).run()
