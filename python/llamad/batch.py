@@ -49,6 +49,8 @@ class Batch:
         try:
             for prepared in self._requests:
                 self._submit(prepared)
+                if self._cancelled:  # the rest need not even be tokenized
+                    return
         except BaseException as error:  # noqa: BLE001 - run() raises it on the caller's thread
             self._error = error
 

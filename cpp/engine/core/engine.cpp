@@ -115,18 +115,18 @@ void Engine::sample(std::span<const Row> rows) {
         Slot &slot = scheduler_.slot(rows[i].slot);
         Sequence &sequence = slot.sequence();
         std::optional<FinishReason> reason;
+        ErrorKind error = ErrorKind::kNone;
         std::string message;
         try {
             reason = sequence.append(sequence.sample(*runner_, i), *runner_);
             Metrics::add(metrics_.generated_tokens, 1);
-        } catch (const std::exception &error) {
+        } catch (const std::exception &failure) {
             reason = FinishReason::kError;
-            message = std::string("sampling failed: ") + error.what();
+            error = ErrorKind::kGenerationFailed;
+            message = std::string("sampling failed: ") + failure.what();
         }
-        if (reason == FinishReason::kError) {
-            finish(slot, *reason, ErrorKind::kGenerationFailed, std::move(message));
-        } else if (reason) {
-            finish(slot, *reason);
+        if (reason) {
+            finish(slot, *reason, error, std::move(message));
         } else if (std::optional<Event> delta = sequence.take_delta()) {
             outbox_.push_back(std::move(*delta));
         }

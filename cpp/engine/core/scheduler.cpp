@@ -38,9 +38,15 @@ std::optional<Placement> Scheduler::next_placement() const {
                           -slot.idle_since().time_since_epoch(), -slot.id());
     };
     const Slot *best = nullptr;
+    decltype(rank(slots_.front())) best_rank;
     for (const Slot &slot : slots_) {
-        if (slot.idle() && (best == nullptr || rank(slot) > rank(*best))) {
+        if (!slot.idle()) {
+            continue;
+        }
+        const auto slot_rank = rank(slot);
+        if (best == nullptr || slot_rank > best_rank) {
             best = &slot;
+            best_rank = slot_rank;
         }
     }
     if (best == nullptr) {

@@ -70,8 +70,11 @@ void LlamaModel::index_vocabulary() {
     const std::int32_t n_vocab = llama_vocab_n_tokens(vocab_);
     piece_ends_.reserve(static_cast<std::size_t>(n_vocab));
     for (TokenId token = 0; token < n_vocab; ++token) {
-        pieces_ += piece(token, /*special=*/false);
-        longest_token_ = std::max(longest_token_, piece(token, /*special=*/true).size());
+        const std::string bytes = piece(token, /*special=*/false);
+        pieces_ += bytes;
+        // A control token has no bytes of its own, but a text may spell it out.
+        longest_token_ =
+            std::max(longest_token_, (bytes.empty() ? piece(token, /*special=*/true) : bytes).size());
         piece_ends_.push_back(static_cast<std::uint32_t>(pieces_.size()));
         if (is_end_of_generation(token)) {
             eog_tokens_.push_back(token);
