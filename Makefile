@@ -46,7 +46,7 @@ wheel: $(VENV)/.deps ## A wheel that runs on other machines too, in dist/.
 ##@ Develop
 
 .PHONY: test
-test: lint types cpp-test py-test ## Lint, types, C++ tests (plain, TSan, ASan), Python tests.
+test: lint types cpp-test cpp-test-llama py-test ## Lint, types, C++ tests (plain, TSan, ASan), Python tests.
 
 .PHONY: dev
 dev: editable ## Serve; rebuild and restart on every change to C++ or Python.
@@ -80,7 +80,7 @@ tidy: $(VENV)/.deps ## Dependencies that nothing uses, imports that nothing decl
 	deptry python
 
 .PHONY: bench
-bench: install ## llamad beside llama-server on this machine; see benchmarks/.
+bench: install ## llamad beside its peers on this machine; ARGS="--only prefix" chooses.
 	python -m benchmarks.compare $(ARGS)
 
 .PHONY: all
@@ -109,6 +109,12 @@ editable: $(VENV)/.editable
 .PHONY: cpp-test
 cpp-test: cpp-test-none cpp-test-thread cpp-test-address ## The core's tests: plain, TSan, ASan with UBSan.
 
+# In the directory where the module has been built: llama.cpp is not compiled again.
+.PHONY: cpp-test-llama
+cpp-test-llama: install ## What is compared with llama.cpp itself: sampling, grammars.
+	cmake --build build/$(CACHE_TAG) --target llamad_llama_tests
+	ctest --test-dir build/$(CACHE_TAG)/tests/cpp/llama --output-on-failure --no-tests=error --parallel $(JOBS)
+
 .PHONY: py-test
 py-test: install ## pytest; ARGS="-k name" chooses.
 	python -m pytest $(ARGS)
@@ -130,6 +136,9 @@ $(VENV)/.deps: pyproject.toml | $(VENV)/bin/python
 	print(*p["dependencies"], *p["optional-dependencies"]["dev"], sep="\n")' > $(VENV)/requirements.txt
 	python -m pip install --quiet --disable-pip-version-check -r $(VENV)/requirements.txt
 	@touch $@
+
+# Where pip builds; deferred, for there may be no venv yet.
+CACHE_TAG = $(shell python -c 'import sys; print(sys.implementation.cache_tag)')
 
 PIP_INSTALL := python -m pip install --disable-pip-version-check --no-deps --no-build-isolation
 

@@ -1,1 +1,1 @@
-"""Side-by-side measurements of llamad and llama-server, and pytest-benchmark runs of the engine."""
+"""Side-by-side measurements of llamad and its peers, and pytest-benchmark runs of the engine."""

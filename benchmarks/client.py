@@ -1,24 +1,19 @@
-"""A streaming load client that costs little: raw protocol, no JSON per chunk.
+"""A streaming client that costs little: raw protocol, no JSON per chunk.
 
 It shares the machine with the server that it measures, so a read is only time-stamped and searched
-for text. Each of the N streams takes the next request as soon as its last one is
-answered. Every request has a connection of its own, opened before its clock starts: llama-server
+for text. Every request has a connection of its own, opened before its clock starts: llama-server
 announces keep-alive, and yet closes the connection behind a streamed answer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections import deque
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, cast
-
-import uvloop
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from typing import cast
 
 _END_OF_BODY = b"\n0\r\n\r\n"
 """The last chunk, behind the end of the one before. Events have bare newlines, so none looks like it."""
@@ -38,6 +33,7 @@ class Trace:
         prompt_tokens: from the `usage` of the last event, as the two below.
         completion_tokens: a read may carry several tokens, so tokens are never counted by reads.
         cached_tokens: prompt tokens that the server found in its cache.
+        answer: the text, if it was asked for.
     """
 
     sent: float
@@ -45,6 +41,7 @@ class Trace:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
+    answer: str = ""
 
     @property
     def ttft(self) -> float:
@@ -61,14 +58,15 @@ class LoadError(Exception):
     """A server answered with something other than a complete stream."""
 
 
-class _Exchange(asyncio.Protocol):
+class Exchange(asyncio.Protocol):
     """One connection for one request."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep_answer: bool) -> None:
         self._transport: asyncio.Transport | None = None
         self._trace = Trace(sent=0.0)
-        self._answer: asyncio.Future[Trace] = asyncio.get_running_loop().create_future()
-        self._reads: deque[bytes] = deque(maxlen=_KEPT_READS)
+        self._ended: asyncio.Future[Trace] = asyncio.get_running_loop().create_future()
+        self._keep_answer = keep_answer
+        self._reads: deque[bytes] = deque(maxlen=None if keep_answer else _KEPT_READS)
         self._tail = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -101,7 +99,7 @@ class _Exchange(asyncio.Protocol):
         self._trace.sent = perf_counter()
         self._transport.write(request)
         try:
-            return await self._answer
+            return await self._ended
         finally:
             self._transport.close()
 
@@ -113,12 +111,15 @@ class _Exchange(asyncio.Protocol):
         trace.cached_tokens = _last_number(end, b"cached_tokens")
         if not trace.completion_tokens or not trace.arrivals or b"data: [DONE]" not in end:
             self._fail(f"incomplete stream, it ends with {end[-500:].decode(errors='replace')}")
-        elif not self._answer.done():
-            self._answer.set_result(trace)
+            return
+        if self._keep_answer:
+            trace.answer = answer_text(end)
+        if not self._ended.done():
+            self._ended.set_result(trace)
 
     def _fail(self, message: str) -> None:
-        if not self._answer.done():
-            self._answer.set_exception(LoadError(message))
+        if not self._ended.done():
+            self._ended.set_exception(LoadError(message))
 
 
 def _last_number(text: bytes, name: bytes) -> int:
@@ -134,43 +135,26 @@ def http_request(port: int, body: bytes) -> bytes:
     )
 
 
-def run_load(port: int, bodies: Sequence[bytes], streams: int, timeout_s: float) -> tuple[list[Trace], float]:
-    """Send every body, `streams` of them at a time.
+def answer_text(response: bytes) -> str:
+    """The text of a complete streamed chat completion: all its deltas joined.
 
     Args:
-        port: of the server on 127.0.0.1.
-        bodies: JSON bodies of streaming chat completions that ask for usage.
-        streams: requests at once.
-        timeout_s: bound of the whole run.
-
-    Returns:
-        The traces, in the order of completion, and the wall time in seconds.
-
-    Raises:
-        LoadError: a request failed.
-        TimeoutError: the run took longer than `timeout_s`.
+        response: head and chunked body, as they came over the connection.
     """
-    return uvloop.run(_run_load(port, [http_request(port, body) for body in bodies], streams, timeout_s))
+    events = _unchunked(response).split(b"\n\n")
+    payloads = [event.removeprefix(b"data: ") for event in events if event.startswith(b"data: {")]
+    choices = [choice for payload in payloads for choice in json.loads(payload)["choices"]]
+    return "".join(choice["delta"].get("content") or "" for choice in choices)
 
 
-async def _run_load(
-    port: int, requests: Sequence[bytes], streams: int, timeout_s: float
-) -> tuple[list[Trace], float]:
-    waiting = iter(requests)
-    traces: list[Trace] = []
-
-    async def work() -> None:
-        loop = asyncio.get_running_loop()
-        for request in waiting:
-            _, exchange = await loop.create_connection(_Exchange, "127.0.0.1", port)
-            traces.append(await exchange.send(request))
-
-    async with asyncio.timeout(timeout_s):
-        started = perf_counter()
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(streams):
-                    group.create_task(work())
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-        return traces, perf_counter() - started
+def _unchunked(response: bytes) -> bytes:
+    """The body of a response with `Transfer-Encoding: chunked`."""
+    parts: list[bytes] = []
+    position = response.index(b"\r\n\r\n") + 4
+    while True:
+        end = response.index(b"\r\n", position)
+        length = int(response[position:end], 16)
+        if not length:
+            return b"".join(parts)
+        parts.append(response[end + 2 : end + 2 + length])
+        position = end + 4 + length

@@ -1,6 +1,7 @@
-"""llamad against llama-server, side by side: `python -m benchmarks.compare`.
+"""llamad against its peers, side by side: `python -m benchmarks.compare`.
 
-Both run in turn on the same machine, with equal settings, under the same load; what counts is the ratio.
+Served workloads run against llama-server, batches without a server against llama-batched-bench. Both run in
+turn on the same machine, with equal settings, under the same load; what counts is the ratio.
 """
 
 from __future__ import annotations
@@ -13,118 +14,144 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import build_llama_server, client, report, servers
+from benchmarks import build_peers, decode_rate, report, servers
+from benchmarks.build_peers import BATCHED_BENCH, LLAMA_SERVER
+from benchmarks.figures import server_figures
+from benchmarks.load import run_load
 from benchmarks.models import model_path
-from benchmarks.workloads import WORKLOADS, Workload, quick
+from benchmarks.targets import SUBJECT
+from benchmarks.workloads import WORKLOADS, AnyWorkload, DecodeWorkload, Workload, quick
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Collection, Sequence
 
-SUBJECT, PEER = "llamad", "llama-server"
+    from benchmarks.figures import Figures, ServerFigures
+
 _RUN_TIMEOUT_S = 600.0
+PROGRAMS = (LLAMA_SERVER, BATCHED_BENCH, SUBJECT)
 
-Launchers = dict[str, "Callable[[Path, Workload], servers.Launch]"]
 
-
-def measure(
+def measure_server(
     launch: servers.Launch, model: Path, workload: Workload, seed: int, log_path: Path
-) -> report.Figures:
+) -> ServerFigures:
     """Start a server, warm it up, run the workload once and stop it."""
-    warm_up, bodies = workload.warm_up_bodies(model.stem), workload.bodies(model.stem, seed)
+    warm_up, load = workload.warm_up(model.stem), workload.load(model.stem, seed)
     with servers.Server(launch, log_path) as server:
-        client.run_load(server.port, warm_up, workload.streams, _RUN_TIMEOUT_S)
+        run_load(server.port, warm_up, workload.n_slots, _RUN_TIMEOUT_S)
         cpu_before = server.cpu_seconds()
-        traces, wall_s = client.run_load(server.port, bodies, workload.streams, _RUN_TIMEOUT_S)
-        cpu_s = server.cpu_seconds() - cpu_before
-        return report.figures(traces, wall_s, cpu_s, server.peak_memory_mib())
+        traces, wall_s = run_load(server.port, load, workload.streams, _RUN_TIMEOUT_S)
+        return server_figures(
+            traces,
+            [conversation.is_long for conversation in load],
+            wall_s=wall_s,
+            cpu_s=server.cpu_seconds() - cpu_before,
+            peak_memory_mib=server.peak_memory_mib(),
+        )
 
 
-def compare(workloads: Sequence[Workload], launchers: Launchers, rounds: int) -> dict[str, report.Rounds]:
-    """Run every workload `rounds` times on each server, in turn, alternating who goes first."""
-    results: dict[str, report.Rounds] = {}
+def contenders(workload: AnyWorkload) -> tuple[str, str]:
+    """The programs that run a workload: the peer, then llamad."""
+    return (BATCHED_BENCH if isinstance(workload, DecodeWorkload) else LLAMA_SERVER), SUBJECT
+
+
+def measure(program: str, workload: AnyWorkload, peers: Path, seed: int) -> Figures:
+    """Run a workload once on one program.
+
+    Args:
+        program: one of the workload's `contenders`.
+        workload: what to run.
+        peers: directory of the peers' binaries.
+        seed: of the prompts.
+    """
+    model = model_path(workload.model)
+    if isinstance(workload, DecodeWorkload):
+        if program == SUBJECT:
+            return decode_rate.llamad(model, workload)
+        return decode_rate.batched_bench(peers / program, model, workload)
     with tempfile.TemporaryDirectory(prefix="llamad-bench-") as logs:
-        for workload in workloads:
-            model = model_path(workload.model)
-            by_server: report.Rounds = {name: [] for name in launchers}
-            for index in range(rounds):
-                for name in list(launchers)[:: 1 if index % 2 == 0 else -1]:
-                    launch = launchers[name](model, workload)
-                    one = measure(launch, model, workload, index, Path(logs, f"{name}.log"))
-                    by_server[name].append(one)
-                    print(_progress(workload, name, index, one), file=sys.stderr, flush=True)
-            results[workload.name] = by_server
-    return results
+        launch = (
+            servers.llamad(model, workload)
+            if program == SUBJECT
+            else servers.llama_server(peers / program, model, workload)
+        )
+        return measure_server(launch, model, workload, seed, Path(logs, "log"))
 
 
-def _progress(workload: Workload, name: str, index: int, one: report.Figures) -> str:
-    return (
-        f"{workload.name} · round {index + 1} · {name}: {one.tokens_per_s:,.0f} tok/s, "
-        f"TTFT p50 {one.ttft_p50_ms:,.1f} ms, CPU {one.cpu_us_per_token:,.0f} µs/token"
-    )
+def compare(
+    workload: AnyWorkload, programs: Sequence[str], peers: Path, rounds: int
+) -> dict[str, list[Figures]]:
+    """Run a workload `rounds` times on each program, in turn, alternating who goes first."""
+    figures: dict[str, list[Figures]] = {program: [] for program in programs}
+    for index in range(rounds):
+        for program in programs[:: 1 if index % 2 == 0 else -1]:
+            one = measure(program, workload, peers, seed=index)
+            figures[program].append(one)
+            line = f"{workload.name} · round {index + 1} · {program}: {report.progress(one)}"
+            print(line, file=sys.stderr, flush=True)
+    return figures
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each server (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each program (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="one round of few tokens, as a smoke test")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only workloads whose name contains TEXT")
-    parser.add_argument("--server", choices=[SUBJECT, PEER], help="run one server only (default: both)")
     parser.add_argument(
-        "--llama-server", type=Path, metavar="PATH", help="use this binary instead of building one"
+        "--only", action="append", metavar="TEXT", help="only workloads whose name contains TEXT; repeatable"
+    )
+    parser.add_argument("--program", choices=PROGRAMS, help="run one program only (default: all)")
+    parser.add_argument(
+        "--peers", type=Path, metavar="DIRECTORY", help="use the binaries in it instead of building them"
     )
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every round's figures here")
     parser.add_argument("--markdown", type=Path, metavar="PATH", help="append the section to this file")
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error("--rounds must be at least 1")
+    if not _schedule(arguments):
+        names = "\n  ".join(workload.name for workload in WORKLOADS)
+        parser.error(f"nothing to run; the workloads are:\n  {names}")
     return arguments
 
 
-def _launchers(arguments: argparse.Namespace) -> Launchers:
-    launchers: Launchers = {}
-    if arguments.server in {None, PEER}:
-        binary: Path = arguments.llama_server or build_llama_server.build()
-        launchers[PEER] = lambda model, workload: servers.llama_server(binary, model, workload)
-    if arguments.server in {None, SUBJECT}:
-        launchers[SUBJECT] = servers.llamad
-    return launchers
+def _schedule(arguments: argparse.Namespace) -> dict[AnyWorkload, list[str]]:
+    """Which programs run which workloads."""
+    schedule = {}
+    for workload in WORKLOADS:
+        programs = [name for name in contenders(workload) if arguments.program in {None, name}]
+        if programs and (not arguments.only or any(text in workload.name for text in arguments.only)):
+            schedule[quick(workload) if arguments.quick else workload] = programs
+    return schedule
 
 
-def _versions(launchers: Launchers, given_binary: Path | None) -> dict[str, str]:
-    versions = {}
-    if SUBJECT in launchers:
-        import llamad._engine as native  # noqa: PLC0415 - llama-server alone can be measured without it
+def _versions(programs: Collection[str], given: Path | None) -> dict[str, str]:
+    built = "built from the same llama.cpp source with the same options"
+    versions = dict.fromkeys(programs, "a binary given by --peers" if given else built)
+    if SUBJECT in versions:
+        import llamad._engine as native  # noqa: PLC0415 - peers can be measured without it
 
-        versions[SUBJECT] = f"{importlib.metadata.version('llamad')}, llama.cpp {native.llama_cpp_commit}"
-    if PEER in launchers:
-        built = "built from the same llama.cpp source with the same options"
-        versions[PEER] = f"{given_binary.name} given by --llama-server" if given_binary else built
+        version = importlib.metadata.version("llamad")
+        versions[SUBJECT] = f"{version}, llama.cpp {native.llama_cpp_commit}"
     return versions
 
 
 def main() -> int:
-    """Run the comparison and print its table."""
+    """Run the comparison and print its tables."""
     arguments = _arguments()
-    workloads = [workload for workload in WORKLOADS if arguments.only in workload.name]
-    if not workloads:
-        names = "\n  ".join(workload.name for workload in WORKLOADS)
-        print(f"no workload contains {arguments.only!r}; there are:\n  {names}", file=sys.stderr)
-        return 2
-    if arguments.quick:
-        workloads = [quick(workload) for workload in workloads]
-    rounds = 1 if arguments.quick else arguments.rounds
-
-    launchers = _launchers(arguments)
-    results = compare(workloads, launchers, rounds)
-    section = report.markdown_section(
-        results, SUBJECT, PEER, _versions(launchers, arguments.llama_server), rounds
-    )
-    print(section)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(report.as_json(results), indent=1) + "\n")
+    schedule = _schedule(arguments)
+    programs = {name: None for of_workload in schedule.values() for name in of_workload}
+    peers: Path = arguments.peers or build_peers.BUILD_DIRECTORY / "bin"
+    if not arguments.peers and programs.keys() - {SUBJECT}:
+        peers = build_peers.build()
+    result = report.Report(_versions(programs, arguments.peers), quick=arguments.quick)
+    for workload, of_workload in schedule.items():
+        rounds = 1 if arguments.quick else arguments.rounds
+        result.add(workload, compare(workload, of_workload, peers, rounds))
+        if arguments.json:  # each time, so that a run that is cut short leaves what it has
+            arguments.json.write_text(json.dumps(result.as_json(), indent=1) + "\n")
+    print(result.markdown())
     if arguments.markdown:
         with arguments.markdown.open("a") as results_file:
-            results_file.write("\n" + section)
+            results_file.write("\n" + result.markdown())
     return 0
 
 

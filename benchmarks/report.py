@@ -1,136 +1,159 @@
-"""From traces to figures, and from figures to a table with ratios."""
+"""From figures to tables with ratios, and to plain data."""
 
 from __future__ import annotations
 
 import datetime as dt
-import math
 import os
 import platform
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from benchmarks.figures import DecodeFigures, Figures, ServerFigures, medians
+from benchmarks.targets import SUBJECT, OwnFigure, Results, Target, Verdict, peer_of, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from benchmarks.client import Trace
-
-Rounds = dict[str, "list[Figures]"]
-"""Server name -> its figures, one per round."""
+    from benchmarks.workloads import AnyWorkload
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """One run of one workload on one server.
+class _Column(NamedTuple):
+    title: str
+    spec: str
 
-    Attributes:
-        tokens_per_s: completion tokens (from `usage`) of all streams by wall time.
-        ttft_p50_ms: time to first text, median over the requests; and its 95th percentile.
-        ttft_p95_ms: see above.
-        itl_p50_ms: pause between one read and the next of a stream, median over all pauses.
-        itl_p99_ms: the same, 99th percentile.
-        longest_gap_ms: the longest such pause.
-        tokens_per_read: completion tokens by reads; above 1 where the server joined tokens or the
-            client lagged, and then ITL is per read, not per token.
-        cpu_us_per_token: user and system time of the server by completion tokens.
-        peak_memory_mib: largest resident size of the server's process.
-        completion_tokens: of the whole run.
-        cached_tokens: prompt tokens that came from a cache.
-        wall_s: from the first request to the end of the last stream.
+
+_COLUMNS: dict[str, _Column] = {
+    "wall_s": _Column("wall s", ",.1f"),
+    "tokens_per_s": _Column("tok/s", ",.0f"),
+    "ttft_p50_ms": _Column("TTFT p50 ms", ",.1f"),
+    "ttft_p95_ms": _Column("TTFT p95 ms", ",.1f"),
+    "itl_p50_ms": _Column("ITL p50 ms", ",.2f"),
+    "itl_p99_ms": _Column("ITL p99 ms", ",.2f"),
+    "longest_gap_ms": _Column("longest gap ms", ",.1f"),
+    "neighbour_gap_ms": _Column("neighbour gap ms", ",.1f"),
+    "tokens_per_read": _Column("tokens/read", ".2f"),
+    "prefilled_per_new": _Column("prefilled/new", ".2f"),
+    "cpu_us_per_token": _Column("CPU µs/token", ",.0f"),
+    "peak_memory_mib": _Column("peak MiB", ",.0f"),
+}
+"""How each figure is titled and written."""
+
+_SERVER_FIGURES = tuple(name for name in _COLUMNS if name != "neighbour_gap_ms")
+_DECODE_FIGURES = ("wall_s", "tokens_per_s")
+
+_NOTES = """\
+Each server is started anew for each workload and round, warmed up with other prompts, and driven by the same
+streaming client over HTTP on the same machine; figures are medians over the rounds, ratios are llamad by its
+peer (above 1 is better for tok/s, below 1 for the rest). Tokens are counted by `usage.completion_tokens`. ITL
+and gaps are pauses between reads of one stream: where a server joins tokens, "tokens/read" is above 1 and a
+pause covers several. "Neighbour gap" is the longest pause of a stream whose own prompt is short.
+"Prefilled/new" is the prompt tokens that were computed by those that no earlier turn of the same conversation
+had. CPU is the server process alone; memory includes mapped model pages. Without a server, `Engine.generate`
+of one-token prompts is timed as a whole, and of llama-batched-bench the generation of as many tokens, which
+it neither samples nor delivers."""
+
+
+class Report:
+    """What a comparison has found so far."""
+
+    def __init__(self, versions: Mapping[str, str], *, quick: bool) -> None:
+        """Begin a report.
+
+        Args:
+            versions: of each program, in words.
+            quick: few tokens are generated, only to see that everything works.
+        """
+        self._versions = versions
+        self._quick = quick
+        self._results: Results = {}
+        self._targets: dict[str, tuple[Target, ...]] = {}
+
+    def add(self, workload: AnyWorkload, figures: dict[str, list[Figures]]) -> None:
+        """Add a workload with every program's figures, one per round."""
+        self._results[workload.name] = figures
+        self._targets[workload.name] = workload.targets
+
+    def markdown(self) -> str:
+        """The section for RESULTS.md: date, machine, versions and tables."""
+        smoke_test = ", a smoke test: the figures mean nothing" if self._quick else ""
+        facts = [
+            f"- Machine: {machine()}",
+            f"- Rounds: {self._rounds()}, programs in turn, order alternating",
+            *(f"- {name}: {version}" for name, version in self._versions.items()),
+        ]
+        parts = [f"## {_today()}{smoke_test}", "\n".join(facts)]
+        parts += _titled("Servers", figures_table(self._results, ServerFigures, _SERVER_FIGURES))
+        parts += _titled("Without a server", figures_table(self._results, DecodeFigures, _DECODE_FIGURES))
+        parts += _titled("Targets", targets_table(verdicts(self._targets, self._results)))
+        return "\n\n".join([*parts, _NOTES]) + "\n"
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as plain data: every round's figures, and the targets."""
+        return {
+            "date": _today(),
+            "machine": machine(),
+            "quick": self._quick,
+            "rounds": self._rounds(),
+            "versions": dict(self._versions),
+            "figures": {
+                workload: {program: [asdict(one) for one in runs] for program, runs in by_program.items()}
+                for workload, by_program in self._results.items()
+            },
+            "targets": [asdict(verdict) for verdict in verdicts(self._targets, self._results)],
+        }
+
+    def _rounds(self) -> int:
+        return max((len(r) for by_program in self._results.values() for r in by_program.values()), default=0)
+
+
+def figures_table(results: Results, kind: type[Figures], figures: Sequence[str]) -> str:
+    """A Markdown table: per workload a line for each program, and one with the ratios llamad by peer.
+
+    Args:
+        results: of all workloads.
+        kind: only workloads with figures of this kind are in the table; "" if there are none.
+        figures: names of the columns.
     """
-
-    tokens_per_s: float
-    ttft_p50_ms: float
-    ttft_p95_ms: float
-    itl_p50_ms: float
-    itl_p99_ms: float
-    longest_gap_ms: float
-    tokens_per_read: float
-    cpu_us_per_token: float
-    peak_memory_mib: float
-    completion_tokens: float
-    cached_tokens: float
-    wall_s: float
-
-
-def figures(traces: Sequence[Trace], wall_s: float, cpu_s: float, peak_memory_mib: float) -> Figures:
-    """Reduce a run to its figures."""
-    tokens = sum(trace.completion_tokens for trace in traces)
-    ttft = sorted(1e3 * trace.ttft for trace in traces)
-    gaps = sorted(1e3 * gap for trace in traces for gap in trace.gaps)
-    return Figures(
-        tokens_per_s=tokens / wall_s,
-        ttft_p50_ms=percentile(ttft, 50),
-        ttft_p95_ms=percentile(ttft, 95),
-        itl_p50_ms=percentile(gaps, 50),
-        itl_p99_ms=percentile(gaps, 99),
-        longest_gap_ms=gaps[-1] if gaps else 0.0,
-        tokens_per_read=tokens / sum(len(trace.arrivals) for trace in traces),
-        cpu_us_per_token=1e6 * cpu_s / tokens,
-        peak_memory_mib=peak_memory_mib,
-        completion_tokens=tokens,
-        cached_tokens=sum(trace.cached_tokens for trace in traces),
-        wall_s=wall_s,
-    )
+    rows = [["workload", "program", *(_COLUMNS[name].title for name in figures)]]
+    for workload, by_program in results.items():
+        if not all(isinstance(one, kind) for runs in by_program.values() for one in runs):
+            continue
+        of_program = {program: medians(runs) for program, runs in by_program.items()}
+        for index, (program, one) in enumerate(of_program.items()):
+            cells = [_written(name, getattr(one, name)) for name in figures]
+            rows.append([workload if index == 0 else "", program, *cells])
+        peer = peer_of(of_program)
+        if peer and SUBJECT in of_program:
+            rows.append(["", "**ratio**", *_ratios(of_program[SUBJECT], of_program[peer], figures)])
+    return _table(rows, left=2) if len(rows) > 1 else ""
 
 
-def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The nearest-rank percentile of a sorted sequence; 0 where it is empty."""
-    if not ordered:
-        return 0.0
-    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
-
-
-def medians(rounds: Sequence[Figures]) -> Figures:
-    """The median of each figure over the rounds."""
-    return Figures(**{f.name: median(getattr(one, f.name) for one in rounds) for f in fields(Figures)})
-
-
-_COLUMNS: tuple[tuple[str, str, str], ...] = (
-    ("tok/s", "tokens_per_s", ",.0f"),
-    ("TTFT p50 ms", "ttft_p50_ms", ",.1f"),
-    ("p95", "ttft_p95_ms", ",.1f"),
-    ("ITL p50 ms", "itl_p50_ms", ",.2f"),
-    ("p99", "itl_p99_ms", ",.2f"),
-    ("longest gap ms", "longest_gap_ms", ",.1f"),
-    ("tokens/read", "tokens_per_read", ".2f"),
-    ("CPU µs/token", "cpu_us_per_token", ",.0f"),
-    ("peak MiB", "peak_memory_mib", ",.0f"),
-)
-
-
-def table(results: Mapping[str, Rounds], subject: str, peer: str) -> str:
-    """A Markdown table: per workload one line for each server and one with the ratios subject / peer."""
-    rows = [["workload", "server", *(title for title, _, _ in _COLUMNS)]]
-    for workload, rounds in results.items():
-        by_server = {server: medians(runs) for server, runs in rounds.items()}
-        for index, (server, one) in enumerate(by_server.items()):
-            cells = [format(getattr(one, name), spec) for _, name, spec in _COLUMNS]
-            rows.append([workload if index == 0 else "", server, *cells])
-        if subject in by_server and peer in by_server:
-            rows.append(["", "**ratio**", *_ratios(by_server[subject], by_server[peer])])
-    return _markdown(rows)
-
-
-def _ratios(subject: Figures, peer: Figures) -> list[str]:
-    pairs = [(getattr(subject, name), getattr(peer, name)) for _, name, _ in _COLUMNS]
-    return [f"**{ours / theirs:.2f}**" if theirs else "-" for ours, theirs in pairs]
-
-
-def _markdown(rows: list[list[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = (
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+def targets_table(verdicts: Sequence[Verdict]) -> str:
+    """A Markdown table with a line for each target; "" if there are none."""
+    rows = [["workload", "figure", "llamad", "divided by", "quotient", "in single rounds", "target", "met"]]
+    for one in verdicts:
+        sign = "≥" if one.target.better == "higher" else "≤"
+        rows.append(
+            [
+                one.workload,
+                _COLUMNS[one.target.figure].title,
+                _written(one.target.figure, one.value),
+                _reference(one),
+                f"{one.quotient:.2f}",
+                f"{one.lowest:.2f} to {one.highest:.2f}",
+                f"{sign} {one.target.limit:.2f}",
+                "yes" if one.met else "**no**",
+            ]
         )
-        return f"| {' | '.join(padded)} |"
+    return _table(rows, left=2) if len(rows) > 1 else ""
 
-    rule = ["-" * width if column < 2 else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
-    return "\n".join([line(rows[0]), line(rule), *map(line, rows[1:])])
+
+def progress(figures: Figures) -> str:
+    """One run in a line."""
+    names = _DECODE_FIGURES if isinstance(figures, DecodeFigures) else tuple(_COLUMNS)
+    return ", ".join(f"{_COLUMNS[name].title} {_written(name, getattr(figures, name))}" for name in names)
 
 
 def machine() -> str:
@@ -141,27 +164,43 @@ def machine() -> str:
     return f"{cpu}, {len(os.sched_getaffinity(0))} cores, {memory_gib:.0f} GiB, {platform.system()}"
 
 
-_NOTES = """\
-Each server is started anew for each workload and round, warmed up, and driven by the same streaming client
-over HTTP on the same machine; figures are medians over the rounds, ratios are llamad / llama-server (above 1
-is better for tok/s, below 1 for the rest). Tokens are counted by `usage.completion_tokens`. ITL and gaps are
-pauses between reads of one stream: where a server joins tokens, "tokens/read" is above 1 and a pause
-covers several. CPU is the server process alone; memory includes mapped model pages."""
+def _today() -> str:
+    return dt.datetime.now(dt.UTC).date().isoformat()
 
 
-def markdown_section(
-    results: Mapping[str, Rounds], subject: str, peer: str, versions: Mapping[str, str], rounds: int
-) -> str:
-    """The section for RESULTS.md: date, machine, versions and the table."""
-    today = dt.datetime.now(dt.UTC).date().isoformat()
-    facts = [f"- Machine: {machine()}", f"- Rounds: {rounds}, servers in turn, order alternating"]
-    facts += [f"- {name}: {version}" for name, version in versions.items()]
-    return "\n".join([f"## {today}", "", *facts, "", table(results, subject, peer), "", _NOTES, ""])
+def _titled(title: str, table: str) -> list[str]:
+    return [f"### {title}", table] if table else []
 
 
-def as_json(results: Mapping[str, Rounds]) -> dict[str, dict[str, list[dict[str, float]]]]:
-    """Every round's figures as plain data."""
-    return {
-        workload: {server: [asdict(one) for one in runs] for server, runs in rounds.items()}
-        for workload, rounds in results.items()
-    }
+def _written(figure: str, value: float) -> str:
+    return format(value, _COLUMNS[figure].spec)
+
+
+def _ratios(subject: Figures, peer: Figures, figures: Sequence[str]) -> list[str]:
+    pairs = [(getattr(subject, name), getattr(peer, name)) for name in figures]
+    return [f"**{ours / theirs:.2f}**" if theirs else "-" for ours, theirs in pairs]
+
+
+def _reference(verdict: Verdict) -> str:
+    reference = verdict.target.reference
+    if reference == "nothing":
+        return ""
+    if isinstance(reference, OwnFigure):
+        value = _written(reference.figure, verdict.reference)
+        return f"{_COLUMNS[reference.figure].title} of {reference.workload}: {value}"
+    return f"{verdict.reference_name}: {_written(verdict.target.figure, verdict.reference)}"
+
+
+def _table(rows: Sequence[Sequence[str]], left: int) -> str:
+    """Rows, the first of them titles, with so many columns aligned to the left."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        return f"| {' | '.join(padded)} |"
+
+    rule = ["-" * width if column < left else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
+    return "\n".join([line(rows[0]), line(rule), *map(line, rows[1:])])

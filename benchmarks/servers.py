@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from benchmarks.workloads import Workload
+    from benchmarks.workloads import AnyWorkload, Workload
 
 _READY_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 20.0
-_N_BATCH, _N_UBATCH = 2048, 512
-"""llamad's defaults (see `EngineOptions`), given to llama-server so that they stay equal."""
+N_BATCH, N_UBATCH = 2048, 512
+"""llamad's defaults (see `EngineOptions`), given to its peers so that they stay equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +48,25 @@ def llamad(model: Path, workload: Workload) -> Launch:
     port = free_port()
     command = [sys.executable, "-m", "llamad", "--model-directory", str(model.parent)]
     command += ["--preload-model", model.stem, "--port", str(port), "--monitor-port", "0"]
-    command += ["--n-parallel", str(workload.streams), "--n-ctx", str(workload.n_ctx)]
+    command += ["--n-parallel", str(workload.n_slots), "--n-ctx", str(workload.n_ctx)]
     command += ["--threads", str(compute_threads(workload)), "--log-level", "warning"]
     return Launch("llamad", command, port, "/healthz")
 
 
 def llama_server(binary: Path, model: Path, workload: Workload) -> Launch:
-    """llama-server with one KV stream per slot; its `-c` is the sum over the slots."""
+    """llama-server with one KV stream per slot; its `-c` is the sum over the slots.
+
+    All else has its defaults; among them that it keeps idle slots' prompts in up to 8 GiB of memory.
+    """
     port = free_port()
     command = [str(binary), "--model", str(model), "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--parallel", str(workload.streams), "-c", str(workload.streams * workload.n_ctx)]
-    command += ["--threads", str(compute_threads(workload)), "-b", str(_N_BATCH)]
-    command += ["-ub", str(_N_UBATCH), "--no-kv-unified", "--log-disable"]
+    command += ["--parallel", str(workload.n_slots), "-c", str(workload.n_slots * workload.n_ctx)]
+    command += ["--threads", str(compute_threads(workload)), "-b", str(N_BATCH)]
+    command += ["-ub", str(N_UBATCH), "--no-kv-unified", "--log-disable"]
     return Launch("llama-server", command, port, "/health")
 
 
-def compute_threads(workload: Workload) -> int:
+def compute_threads(workload: AnyWorkload) -> int:
     """Compute threads of a workload: as it says, or one per core that this process may use."""
     return workload.threads or len(os.sched_getaffinity(0))
 

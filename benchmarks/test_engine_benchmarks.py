@@ -11,7 +11,7 @@ import pytest
 from llamad import Engine, Result
 
 from benchmarks.models import model_path
-from benchmarks.workloads import WORDS
+from benchmarks.prompts import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

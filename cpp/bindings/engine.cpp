@@ -4,12 +4,14 @@
 #include <exception>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <pybind11/functional.h>
 #include <pybind11/stl.h>
 
 #include "bindings.h"
+#include "fields.h"
 
 #include "core/errors.h"
 #include "llama/llama_engine.h"
@@ -50,6 +52,31 @@ std::unique_ptr<LlamaEngine> load(const EngineConfig &config, const ProgressCall
     }
 }
 
+RequestOptions read_options(const py::kwargs &arguments) {
+    RequestOptions options;
+    FieldReader fields(arguments);
+    fields.read("stream", options.stream);
+    fields.read("n", options.n);
+    fields.read("priority", options.priority);
+    fields.read("client", options.client);
+    fields.read("cache_salt", options.cache_salt);
+    fields.read("timeout_s", options.timeout_s);
+    fields.require_all_read();
+    options.validate();
+    return options;
+}
+
+py::object logprobs_of(const Event &event) {
+    if (event.logprobs.empty()) {
+        return py::none();
+    }
+    py::list list;
+    for (const TokenLogprobs &entry : event.logprobs) {
+        list.append(py::make_tuple(entry.token, entry.logprob, entry.top));
+    }
+    return list;
+}
+
 py::list drain(LlamaEngine &engine) {
     std::vector<Event> events;
     {
@@ -60,36 +87,65 @@ py::list drain(LlamaEngine &engine) {
     for (std::size_t i = 0; i < events.size(); ++i) {
         Event &event = events[i];
         py::object end = event.end ? py::cast(std::move(event.end)) : py::object(py::none());
-        list[i] = py::make_tuple(event.id, py::str(event.text), event.tokens, std::move(end));
+        list[i] =
+            py::make_tuple(event.id, py::str(event.text), event.tokens, logprobs_of(event), std::move(end));
     }
     return list;
 }
 
 py::dict stats(const LlamaEngine &engine) {
     const Metrics &metrics = engine.metrics();
-    const auto finished = [&](FinishReason reason) {
-        return metrics.finished[static_cast<std::size_t>(reason)].load(std::memory_order_relaxed);
-    };
     py::dict dict;
-    dict["prompt_tokens"] = metrics.prompt_tokens.load(std::memory_order_relaxed);
-    dict["cached_tokens"] = metrics.cached_tokens.load(std::memory_order_relaxed);
-    dict["prefilled_tokens"] = metrics.prefilled_tokens.load(std::memory_order_relaxed);
-    dict["generated_tokens"] = metrics.generated_tokens.load(std::memory_order_relaxed);
-    dict["steps"] = metrics.steps.load(std::memory_order_relaxed);
-    dict["decode_calls"] = metrics.decode_calls.load(std::memory_order_relaxed);
-    dict["running"] = metrics.running.load(std::memory_order_relaxed);
-    dict["waiting"] = metrics.waiting.load(std::memory_order_relaxed);
-    dict["finished_stop"] = finished(FinishReason::kStop);
-    dict["finished_length"] = finished(FinishReason::kLength);
-    dict["finished_cancelled"] = finished(FinishReason::kCancelled);
-    dict["finished_error"] = finished(FinishReason::kError);
+    const auto add = [&dict](const char *name, const auto &value) {
+        dict[name] = value.load(std::memory_order_relaxed);
+    };
+    const auto finished = [&](FinishReason reason) -> const Metrics::Counter & {
+        return metrics.finished[static_cast<std::size_t>(reason)];
+    };
+    add("prompt_tokens", metrics.prompt_tokens);
+    add("cached_tokens", metrics.cached_tokens);
+    add("copied_tokens", metrics.copied_tokens);
+    add("restored_tokens", metrics.restored_tokens);
+    add("prefilled_tokens", metrics.prefilled_tokens);
+    add("generated_tokens", metrics.generated_tokens);
+    add("steps", metrics.steps);
+    add("decode_calls", metrics.decode_calls);
+    add("preemptions", metrics.preemptions);
+    add("queue_timeouts", metrics.queue_timeouts);
+    add("timeouts", metrics.timeouts);
+    add("running", metrics.running);
+    add("waiting", metrics.waiting);
+    add("finished_stop", finished(FinishReason::kStop));
+    add("finished_length", finished(FinishReason::kLength));
+    add("finished_cancelled", finished(FinishReason::kCancelled));
+    add("finished_error", finished(FinishReason::kError));
+    add("prefix_cache_bytes", metrics.store_bytes);
+    add("prefix_cache_disk_bytes", metrics.store_disk_bytes);
+    add("prefix_cache_entries", metrics.store_entries);
+    add("prefix_cache_evictions", metrics.store_evictions);
     return dict;
 }
 
 void register_prepared(py::module_ &module) {
     py::class_<Prepared>(module, "Prepared")
         .def_readonly("prompt_token_ids", &Prepared::prompt)
-        .def_property_readonly("n_prompt_tokens", [](const Prepared &self) { return self.prompt.size(); });
+        .def_property_readonly("n_prompt_tokens", [](const Prepared &self) { return self.prompt.size(); })
+        .def_readonly("n", &Prepared::n);
+}
+
+template <typename Prompt>
+Prepared prepare(const LlamaEngine &self, Prompt prompt, const SamplingParams &params,
+                 const py::kwargs &arguments) {
+    const RequestOptions options = read_options(arguments);
+    const py::gil_scoped_release released;
+    return self.prepare(std::move(prompt), params, options);
+}
+
+Prepared prepare_chat(const LlamaEngine &self, std::string_view messages_json, const SamplingParams &params,
+                      const py::kwargs &arguments) {
+    const RequestOptions options = read_options(arguments);
+    const py::gil_scoped_release released;
+    return self.prepare_chat(messages_json, params, options);
 }
 
 } // namespace
@@ -101,16 +157,9 @@ void register_engine(py::module_ &module) {
         .def(py::init(&load), py::arg("config"), py::arg("on_progress") = py::none())
         .def_property_readonly("info", &LlamaEngine::info)
         .def_property_readonly("closed", &LlamaEngine::closed)
-        .def("prepare",
-             py::overload_cast<std::string_view, const SamplingParams &, bool>(&LlamaEngine::prepare,
-                                                                               py::const_),
-             py::arg("prompt"), py::arg("params"), py::kw_only(), py::arg("stream") = false, ReleaseGil())
-        .def("prepare",
-             py::overload_cast<std::vector<TokenId>, const SamplingParams &, bool>(&LlamaEngine::prepare,
-                                                                                   py::const_),
-             py::arg("prompt"), py::arg("params"), py::kw_only(), py::arg("stream") = false, ReleaseGil())
-        .def("prepare_chat", &LlamaEngine::prepare_chat, py::arg("messages_json"), py::arg("params"),
-             py::kw_only(), py::arg("stream") = false, ReleaseGil())
+        .def("prepare", &prepare<std::string_view>, py::arg("prompt"), py::arg("params"))
+        .def("prepare", &prepare<std::vector<TokenId>>, py::arg("prompt"), py::arg("params"))
+        .def("prepare_chat", &prepare_chat, py::arg("messages_json"), py::arg("params"))
         .def("apply_template", &LlamaEngine::apply_template, py::arg("messages_json"), ReleaseGil())
         .def("tokenize", &LlamaEngine::tokenize, py::arg("text"), py::arg("add_special") = true,
              py::arg("parse_special") = true, ReleaseGil())

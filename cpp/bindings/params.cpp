@@ -16,6 +16,8 @@ EngineConfig read_config(const py::kwargs &arguments) {
     fields.read("model_path", config.model_path);
     fields.read("n_parallel", config.n_parallel);
     fields.read("n_ctx", config.n_ctx);
+    fields.read("kv_unified", config.kv_unified);
+    fields.read("swa_full", config.swa_full);
     fields.read("n_batch", config.n_batch);
     fields.read("n_ubatch", config.n_ubatch);
     fields.read("itl_target_ms", config.itl_target_ms);
@@ -27,8 +29,21 @@ EngineConfig read_config(const py::kwargs &arguments) {
     fields.read("flash_attn", config.flash_attn);
     fields.read("cache_type_k", config.cache_type_k);
     fields.read("cache_type_v", config.cache_type_v);
+    fields.read("rope_scaling", config.rope_scaling);
+    fields.read("rope_scale", config.rope_scale);
+    fields.read("rope_freq_base", config.rope_freq_base);
+    fields.read("rope_freq_scale", config.rope_freq_scale);
+    fields.read("yarn_orig_ctx", config.yarn_orig_ctx);
+    fields.read("yarn_ext_factor", config.yarn_ext_factor);
+    fields.read("yarn_attn_factor", config.yarn_attn_factor);
+    fields.read("yarn_beta_fast", config.yarn_beta_fast);
+    fields.read("yarn_beta_slow", config.yarn_beta_slow);
     fields.read("chat_template", config.chat_template);
     fields.read("max_queue", config.max_queue);
+    fields.read("queue_timeout_s", config.queue_timeout_s);
+    fields.read("request_timeout_s", config.request_timeout_s);
+    fields.read("prefix_cache_mib", config.prefix_cache_mib);
+    fields.read("prefix_cache_dir", config.prefix_cache_dir);
     fields.require_all_read();
     config.validate();
     return config;
@@ -62,6 +77,7 @@ SamplingParams read_sampling(const py::kwargs &arguments) {
     fields.read("grammar", params.grammar);
     fields.read("stop", params.stop);
     fields.read("ignore_eos", params.ignore_eos);
+    fields.read("logprobs", params.logprobs);
     fields.require_all_read();
     params.validate();
     return params;

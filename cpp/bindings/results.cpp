@@ -34,6 +34,10 @@ const char *name_of(ErrorKind kind) {
         return "engine_closed";
     case ErrorKind::kGenerationFailed:
         return "generation_failed";
+    case ErrorKind::kQueueTimeout:
+        return "queue_timeout";
+    case ErrorKind::kTimeout:
+        return "timeout";
     }
     return "";
 }

@@ -25,13 +25,16 @@ from .errors import (
     ModelNotFoundError,
     ParameterError,
     QueueFullError,
+    QueueTimeoutError,
     RequestError,
+    RequestTimeoutError,
     TemplateError,
     TruncatedModelError,
 )
 from .generation import Generation
 from .options import EngineOptions
-from .results import Delta, FinishReason, Result, Timings, Usage
+from .request_options import RequestOptions
+from .results import Delta, FinishReason, Result, Timings, TokenLogprobs, Usage
 from .sampling import SamplingParams
 from .stream import TokenStream
 
@@ -55,11 +58,15 @@ __all__ = [
     "ModelNotFoundError",
     "ParameterError",
     "QueueFullError",
+    "QueueTimeoutError",
     "RequestError",
+    "RequestOptions",
+    "RequestTimeoutError",
     "Result",
     "SamplingParams",
     "TemplateError",
     "Timings",
+    "TokenLogprobs",
     "TokenStream",
     "TruncatedModelError",
     "Usage",

@@ -1,7 +1,10 @@
 """The native engine: scheduler, slots and llama.cpp behind a handle that never blocks the loop."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
+
+_TokenLogprobs: TypeAlias = tuple[int, float, list[tuple[int, float]]]
+"""A token, its log-probability, and the likeliest tokens with theirs."""
 
 llama_cpp_commit: str
 llama_cpp_version: str
@@ -16,6 +19,8 @@ class EngineConfig:
         model_path: str,
         n_parallel: int = ...,
         n_ctx: int = ...,
+        kv_unified: bool = ...,
+        swa_full: bool = ...,
         n_batch: int = ...,
         n_ubatch: int = ...,
         itl_target_ms: int = ...,
@@ -27,8 +32,21 @@ class EngineConfig:
         flash_attn: str = ...,
         cache_type_k: str = ...,
         cache_type_v: str = ...,
+        rope_scaling: str = ...,
+        rope_scale: float = ...,
+        rope_freq_base: float = ...,
+        rope_freq_scale: float = ...,
+        yarn_orig_ctx: int = ...,
+        yarn_ext_factor: float = ...,
+        yarn_attn_factor: float = ...,
+        yarn_beta_fast: float = ...,
+        yarn_beta_slow: float = ...,
         chat_template: str = ...,
         max_queue: int = ...,
+        queue_timeout_s: float = ...,
+        request_timeout_s: float = ...,
+        prefix_cache_mib: int = ...,
+        prefix_cache_dir: str = ...,
     ) -> None: ...
 
 class SamplingParams:
@@ -62,6 +80,7 @@ class SamplingParams:
         grammar: str = ...,
         stop: Sequence[str] = ...,
         ignore_eos: bool = ...,
+        logprobs: int | None = ...,
     ) -> None: ...
 
 class ModelInfo:
@@ -95,6 +114,8 @@ class Prepared:
     def prompt_token_ids(self) -> list[int]: ...
     @property
     def n_prompt_tokens(self) -> int: ...
+    @property
+    def n(self) -> int: ...
 
 class Finish:
     """The terminal event of a request."""
@@ -129,18 +150,38 @@ class Engine:
     @property
     def closed(self) -> bool: ...
     def prepare(
-        self, prompt: str | Sequence[int], params: SamplingParams, *, stream: bool = ...
+        self,
+        prompt: str | Sequence[int],
+        params: SamplingParams,
+        *,
+        stream: bool = ...,
+        n: int = ...,
+        priority: int = ...,
+        client: str = ...,
+        cache_salt: str = ...,
+        timeout_s: float = ...,
     ) -> Prepared: ...
     def prepare_chat(
-        self, messages_json: str | bytes, params: SamplingParams, *, stream: bool = ...
+        self,
+        messages_json: str | bytes,
+        params: SamplingParams,
+        *,
+        stream: bool = ...,
+        n: int = ...,
+        priority: int = ...,
+        client: str = ...,
+        cache_salt: str = ...,
+        timeout_s: float = ...,
     ) -> Prepared: ...
     def apply_template(self, messages_json: str | bytes) -> str: ...
     def tokenize(self, text: str, add_special: bool = ..., parse_special: bool = ...) -> list[int]: ...
     def detokenize(self, token_ids: Sequence[int], special: bool = ...) -> str: ...
-    def submit(self, prepared: Prepared) -> int: ...
+    def submit(self, prepared: Prepared) -> list[int]: ...
     def cancel(self, request_id: int) -> None: ...
     def fileno(self) -> int: ...
-    def drain(self) -> list[tuple[int, str, list[int], Finish | None]]: ...
+    def drain(
+        self,
+    ) -> list[tuple[int, str, list[int], list[_TokenLogprobs] | None, Finish | None]]: ...
     def wait(self, timeout_s: float) -> bool: ...
     def wake(self) -> None: ...
     def stats(self) -> dict[str, Any]: ...

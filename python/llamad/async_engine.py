@@ -11,41 +11,26 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
-from . import _engine, errors
+from . import _engine, errors, request_options
+from .choices import Choices, Ranking, too_many_for_an_idle_engine
 from .lifetime import close_at_exit
 from .sampling import SamplingParams, sampling_params
-from .stream import TokenStream
+from .stream import Signal, TokenStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from .options import EngineOptions
+    from .request_options import RequestOptions
     from .results import Result
 
 T = TypeVar("T")
 
 _PREPARE_THREADS = 2
 """Templating and tokenizing take 1 to 9 ms and release the GIL; two threads keep them off the loop."""
-
-
-class EngineProtocol(Protocol):
-    """What the server needs of an engine: plain data in, events out."""
-
-    @property
-    def info(self) -> _engine.ModelInfo: ...
-
-    async def prepare_chat(
-        self, messages_json: str | bytes, params: SamplingParams, *, stream: bool
-    ) -> _engine.Prepared: ...
-
-    def submit(self, prepared: _engine.Prepared) -> TokenStream: ...
-
-    def stats(self) -> dict[str, Any]: ...
-
-    async def close(self) -> None: ...
 
 
 class AsyncEngine:
@@ -105,7 +90,13 @@ class AsyncEngine:
         return self._native.stats()
 
     async def prepare(
-        self, prompt: str | Sequence[int], params: SamplingParams, *, stream: bool
+        self,
+        prompt: str | Sequence[int],
+        params: SamplingParams,
+        *,
+        stream: bool,
+        n: int = 1,
+        options: RequestOptions = request_options.DEFAULT,
     ) -> _engine.Prepared:
         """Tokenize and validate a prompt off the loop.
 
@@ -114,15 +105,24 @@ class AsyncEngine:
             params: how to sample.
             stream: whether deltas are wanted; without them everything comes with the end, which
                 costs no wake-ups.
+            n: completions of it, 1 to 128; with a seed, each next one has the next seed.
+            options: priority, time-out and with whom to share.
 
         Raises:
             RequestError: the prompt or a parameter cannot be honoured.
             EngineClosedError: the engine is closed.
         """
-        return await self._off_loop(partial(self._native.prepare, prompt, params.native, stream=stream))
+        prepare = partial(self._native.prepare, prompt, params.native, stream=stream, n=n, **options.native)
+        return await self._off_loop(prepare)
 
     async def prepare_chat(
-        self, messages_json: str | bytes, params: SamplingParams, *, stream: bool
+        self,
+        messages_json: str | bytes,
+        params: SamplingParams,
+        *,
+        stream: bool,
+        n: int = 1,
+        options: RequestOptions = request_options.DEFAULT,
     ) -> _engine.Prepared:
         """Apply the model's chat template to a JSON array of messages and tokenize it, off the loop.
 
@@ -130,22 +130,52 @@ class AsyncEngine:
             RequestError: the messages, or a parameter, cannot be honoured.
             EngineClosedError: the engine is closed.
         """
-        prepare = partial(self._native.prepare_chat, messages_json, params.native, stream=stream)
+        prepare = partial(
+            self._native.prepare_chat, messages_json, params.native, stream=stream, n=n, **options.native
+        )
         return await self._off_loop(prepare)
 
     def submit(self, prepared: _engine.Prepared) -> TokenStream:
         """Hand a prepared request to the engine; never waits.
 
         Raises:
+            ValueError: it was prepared with `n` above 1, for `submit_choices`.
             QueueFullError: the bounded queue has no room.
             EngineClosedError: the engine is closed.
         """
-        request_id = self._native.submit(prepared)
-        stream = self._streams[request_id] = TokenStream(request_id, self._native.cancel)
-        return stream
+        if prepared.n != 1:
+            raise ValueError(f"the request has {prepared.n} choices: hand it to submit_choices")
+        return self.submit_choices(prepared)[0]
+
+    def submit_choices(self, prepared: _engine.Prepared) -> list[TokenStream]:
+        """Hand a prepared request of any number of choices to the engine; never waits.
+
+        Returns:
+            A stream for each choice. All are accepted, or none; the prompt is computed once.
+
+        Raises:
+            QueueFullError: the bounded queue has no room for all of them now.
+            ParameterError: it never has.
+            EngineClosedError: the engine is closed.
+        """
+        try:
+            request_ids = self._native.submit(prepared)
+        except errors.QueueFullError:
+            if self._streams or prepared.n == 1:
+                raise
+            raise too_many_for_an_idle_engine(prepared) from None
+        signal = Signal()
+        streams = [TokenStream(request_id, self._native.cancel, signal) for request_id in request_ids]
+        self._streams.update((stream.request_id, stream) for stream in streams)
+        return streams
 
     async def stream(
-        self, prompt: str | Sequence[int], params: SamplingParams | None = None, **sampling: Any
+        self,
+        prompt: str | Sequence[int],
+        params: SamplingParams | None = None,
+        *,
+        options: RequestOptions = request_options.DEFAULT,
+        **sampling: Any,
     ) -> TokenStream:
         """Start a generation and return its deltas as an async iterator.
 
@@ -159,10 +189,15 @@ class AsyncEngine:
             EngineClosedError: the engine is closed.
         """
         resolved = sampling_params(params, sampling)
-        return self.submit(await self.prepare(prompt, resolved, stream=True))
+        return self.submit(await self.prepare(prompt, resolved, stream=True, options=options))
 
     async def generate(
-        self, prompt: str | Sequence[int], params: SamplingParams | None = None, **sampling: Any
+        self,
+        prompt: str | Sequence[int],
+        params: SamplingParams | None = None,
+        *,
+        options: RequestOptions = request_options.DEFAULT,
+        **sampling: Any,
     ) -> Result:
         """Generate a completion; cancelling the awaiting task cancels the request.
 
@@ -170,21 +205,57 @@ class AsyncEngine:
             RequestError: the prompt or a parameter cannot be honoured.
             QueueFullError: the bounded queue has no room.
             EngineClosedError: the engine is closed, or was while it worked on this.
+            RequestTimeoutError: it took too long.
             GenerationError: decoding failed.
         """
         resolved = sampling_params(params, sampling)
-        return await self._finish(await self.prepare(prompt, resolved, stream=False))
+        prepared = await self.prepare(prompt, resolved, stream=False, options=options)
+        return (await self._finish(prepared))[0]
+
+    async def choices(
+        self,
+        prompt: str | Sequence[int],
+        params: SamplingParams | None = None,
+        *,
+        n: int,
+        best_of: int | None = None,
+        options: RequestOptions = request_options.DEFAULT,
+        **sampling: Any,
+    ) -> list[Result]:
+        """Generate several completions of one prompt, which is computed once.
+
+        Args:
+            prompt: text, or token ids taken as they are.
+            params: how to sample.
+            n: how many results, 1 to 128; with a seed, each next completion has the next seed.
+            best_of: generate so many (`n` to 128) and return the `n` with the highest mean logprob per
+                token, best first; None generates `n` and returns them in order.
+            options: priority, time-out and with whom to share.
+            sampling: fields of `SamplingParams`, over those of `params`.
+
+        Raises:
+            RequestError, QueueFullError, EngineClosedError, RequestTimeoutError, GenerationError: as
+                `generate` does; where one completion fails, all are cancelled.
+        """
+        ranking = Ranking(n, best_of)
+        resolved = ranking.params(sampling_params(params, sampling))
+        prepared = await self.prepare(prompt, resolved, stream=False, n=ranking.n_generated, options=options)
+        return ranking.chosen(await self._finish(prepared))
 
     async def chat(
         self,
         messages: Sequence[Mapping[str, Any]],
         params: SamplingParams | None = None,
+        *,
+        options: RequestOptions = request_options.DEFAULT,
         **sampling: Any,
     ) -> Result:
         """Answer a conversation of `{"role": …, "content": …}` messages; raises as `generate` does."""
         resolved = sampling_params(params, sampling)
-        body = json.dumps(list(messages))
-        return await self._finish(await self.prepare_chat(body, resolved, stream=False))
+        prepared = await self.prepare_chat(
+            json.dumps(list(messages)), resolved, stream=False, options=options
+        )
+        return (await self._finish(prepared))[0]
 
     async def close(self) -> None:
         """End every request with an error event, stop the engine and free the model; idempotent."""
@@ -211,12 +282,8 @@ class AsyncEngine:
     ) -> None:
         await self.close()
 
-    async def _finish(self, prepared: _engine.Prepared) -> Result:
-        stream = self.submit(prepared)
-        try:
-            return await stream.wait()
-        finally:
-            stream.cancel()
+    async def _finish(self, prepared: _engine.Prepared) -> list[Result]:
+        return await Choices(self.submit_choices(prepared)).wait()
 
     async def _off_loop(self, function: Callable[[], T]) -> T:
         if self._closing is not None:
@@ -224,6 +291,6 @@ class AsyncEngine:
         return await self._loop.run_in_executor(self._prepare_pool, function)
 
     def _drain(self) -> None:
-        for request_id, text, token_ids, finish in self._native.drain():
+        for request_id, text, token_ids, logprobs, finish in self._native.drain():
             stream = self._streams[request_id] if finish is None else self._streams.pop(request_id)
-            stream.push(text, token_ids, finish)
+            stream.push(text, token_ids, logprobs, finish)

@@ -34,7 +34,7 @@ class Batch:
         self._thread = threading.Thread(target=self._submit_all, name="llamad-submit", daemon=True)
 
     def run(self) -> list[Result]:
-        """Return the results in order; whatever goes wrong, nothing is left running."""
+        """Return the results of all choices in order; whatever goes wrong, nothing is left running."""
         try:
             self._thread.start()
             self._thread.join()
@@ -57,7 +57,7 @@ class Batch:
     def _submit(self, prepared: _engine.Prepared) -> None:
         while not self._cancelled:
             try:
-                self._generations.append(self._delivery.submit(prepared, self._owner))
+                self._generations += self._delivery.submit(prepared, self._owner)
             except errors.QueueFullError:
                 self._delivery.wait_for_room()
             else:

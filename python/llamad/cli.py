@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, NoReturn
 from .errors import LlamadError, ParameterError, SettingsError
 from .models.specs import scan
 from .pull import HUB_PREFIX, catalog, pull
-from .settings import CONFIG_VARIABLE, OPTIONS, Option, Settings, engine_options, load_settings, suggest
+from .settings import OPTIONS, Settings, engine_options
+from .settings_sources import CONFIG_VARIABLE, load_settings, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from .option_kinds import Option
 
 _COMMANDS = ("serve", "pull")
 
@@ -120,13 +123,20 @@ class _Parser(argparse.ArgumentParser):
         for option in options:
             group = groups.get(option.group) or self.add_argument_group(option.group)
             groups[option.group] = group
-            group.add_argument(
-                option.flag,
-                dest=option.name,
-                metavar=option.kind.metavar,
-                action="append" if option.repeatable else "store",
-                help=_help(option),
-            )
+            if option.negations:
+                for names, const, text in (
+                    (option.flags, "true", _help(option)),
+                    (option.negations, "false", "the opposite"),
+                ):
+                    group.add_argument(*names, dest=option.name, action="store_const", const=const, help=text)
+            else:
+                group.add_argument(
+                    *option.flags,
+                    dest=option.name,
+                    metavar=option.kind.metavar,
+                    action="append" if option.repeatable else "store",
+                    help=_help(option),
+                )
 
     def parse(self, arguments: list[str]) -> argparse.Namespace:
         parsed, unknown = self.parse_known_args(arguments)
@@ -143,10 +153,22 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _help(option: Option) -> str:
-    value = option.default
-    default = "none" if option.repeatable else f"{value:g}" if isinstance(value, float) else str(value)
     unit = f" {option.unit}" if option.unit else ""
-    return f"{option.help} (default: {default}{unit}) [{option.variable}]"
+    return f"{option.help} (default: {_shown(option.default)}{unit}) [{option.variable}]"
+
+
+def _shown(default: object) -> str:
+    match default:
+        case ():
+            return "none"
+        case None | "":
+            return "unset"
+        case bool():
+            return str(default).lower()
+        case float():
+            return f"{default:g}"
+        case _:
+            return str(default)
 
 
 def _settings(parsed: argparse.Namespace) -> Settings:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from . import errors
+from .choices import too_many_for_an_idle_engine
 from .generation import Generation, refuse_to_wait_on
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class Delivery:
         prepared: _engine.Prepared,
         owner: object,
         on_token: Callable[[Delta], object] | None = None,
-    ) -> Generation:
+    ) -> list[Generation]:
         """Hand a prepared request to the engine.
 
         Args:
@@ -47,15 +49,28 @@ class Delivery:
             owner: kept alive until the request is over.
             on_token: called with each `Delta` on the draining thread.
 
+        Returns:
+            A generation for each of its choices.
+
         Raises:
-            QueueFullError: the bounded queue has no room.
+            QueueFullError: the bounded queue has no room for all of them now.
+            ParameterError: it never has.
             EngineClosedError: the engine is closed.
         """
         with self._lock:
-            request_id = self._native.submit(prepared)
-            generation = Generation(request_id, self._native.cancel, self._thread, on_token)
-            self._requests[request_id] = (generation, owner)
-        return generation
+            try:
+                request_ids = self._native.submit(prepared)
+            except errors.QueueFullError:
+                if self._requests or prepared.n == 1:
+                    raise
+                raise too_many_for_an_idle_engine(prepared) from None
+            generations = [
+                Generation(request_id, self._native.cancel, self._thread, on_token)
+                for request_id in request_ids
+            ]
+            for generation in generations:
+                self._requests[generation.request_id] = (generation, owner)
+        return generations
 
     def wait_for_room(self) -> None:
         """Wait until some request has finished, or for a moment."""
@@ -88,7 +103,7 @@ class Delivery:
         self._drain()
 
     def _drain(self) -> None:
-        for request_id, text, token_ids, finish in self._native.drain():
+        for request_id, text, token_ids, logprobs, finish in self._native.drain():
             with self._lock:
                 # Not the pair itself: its owner must not be kept alive by this frame.
                 generation = self._requests[request_id][0] if request_id in self._requests else None
@@ -96,7 +111,7 @@ class Delivery:
                 # Ctrl-C came between its acceptance and the note above: nobody waits for it.
                 self._native.cancel(request_id)
                 continue
-            generation.push(text, token_ids, finish)
+            generation.push(text, token_ids, logprobs, finish)
             if finish is not None:
                 self._forget(request_id)
 

@@ -7,8 +7,9 @@ import os
 import weakref
 from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
-from . import _engine
+from . import _engine, request_options
 from .batch import Batch
+from .choices import Ranking
 from .delivery import Delivery
 from .lifetime import close_at_exit
 from .sampling import SamplingParams, sampling_params
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from .generation import Generation
     from .options import EngineOptions
+    from .request_options import RequestOptions
     from .results import Delta, Result
 
 
@@ -91,13 +93,30 @@ class Engine:
         return self._native.detokenize(token_ids, special)
 
     @overload
-    def generate(self, prompt: str, params: SamplingParams | None = None, **sampling: Any) -> Result: ...
+    def generate(
+        self,
+        prompt: str,
+        params: SamplingParams | None = None,
+        *,
+        options: RequestOptions = request_options.DEFAULT,
+        **sampling: Any,
+    ) -> Result: ...
     @overload
     def generate(
-        self, prompt: Sequence[str], params: SamplingParams | None = None, **sampling: Any
+        self,
+        prompt: Sequence[str],
+        params: SamplingParams | None = None,
+        *,
+        options: RequestOptions = request_options.DEFAULT,
+        **sampling: Any,
     ) -> list[Result]: ...
     def generate(
-        self, prompt: str | Sequence[str], params: SamplingParams | None = None, **sampling: Any
+        self,
+        prompt: str | Sequence[str],
+        params: SamplingParams | None = None,
+        *,
+        options: RequestOptions = request_options.DEFAULT,
+        **sampling: Any,
     ) -> Result | list[Result]:
         """Complete one prompt, or many at once; blocks until all are done.
 
@@ -106,6 +125,7 @@ class Engine:
         Args:
             prompt: a text, or any number of them: they share the engine's slots.
             params: how to sample.
+            options: priority, time-out and with whom to share.
             sampling: fields of `SamplingParams`, over those of `params`.
 
         Returns:
@@ -115,18 +135,51 @@ class Engine:
             RequestError: a prompt or a parameter cannot be honoured; the other prompts are
                 cancelled.
             EngineClosedError: the engine is closed.
+            RequestTimeoutError: one took too long; the others are cancelled.
             GenerationError: decoding failed.
             RuntimeError: called from an `on_token` callback, whose thread would wait for itself.
         """
-        native = sampling_params(params, sampling).native
+        native, chosen = sampling_params(params, sampling).native, options.native
         if isinstance(prompt, str):
-            return self._run([self._native.prepare(prompt, native)])[0]
-        return self._run(self._native.prepare(text, native) for text in prompt)
+            return self._run([self._native.prepare(prompt, native, **chosen)])[0]
+        return self._run(self._native.prepare(text, native, **chosen) for text in prompt)
+
+    def choices(
+        self,
+        prompt: str | Sequence[int],
+        params: SamplingParams | None = None,
+        *,
+        n: int,
+        best_of: int | None = None,
+        options: RequestOptions = request_options.DEFAULT,
+        **sampling: Any,
+    ) -> list[Result]:
+        """Generate several completions of one prompt, which is computed once; blocks until all are done.
+
+        Args:
+            prompt: text, or token ids taken as they are.
+            params: how to sample.
+            n: how many results, 1 to 128; with a seed, each next completion has the next seed.
+            best_of: generate so many (`n` to 128) and return the `n` with the highest mean logprob per
+                token, best first; None generates `n` and returns them in order.
+            options: priority, time-out and with whom to share.
+            sampling: fields of `SamplingParams`, over those of `params`.
+
+        Raises:
+            RequestError, EngineClosedError, RequestTimeoutError, GenerationError, RuntimeError: as
+                `generate` does; where one completion fails, all are cancelled.
+        """
+        ranking = Ranking(n, best_of)
+        native = ranking.params(sampling_params(params, sampling)).native
+        prepared = self._native.prepare(prompt, native, n=ranking.n_generated, **options.native)
+        return ranking.chosen(self._run([prepared]))
 
     def chat(
         self,
         messages: Sequence[Mapping[str, Any]],
         params: SamplingParams | None = None,
+        *,
+        options: RequestOptions = request_options.DEFAULT,
         **sampling: Any,
     ) -> Result:
         """Answer a conversation through the model's chat template; blocks until it is done.
@@ -134,20 +187,28 @@ class Engine:
         Args:
             messages: `{"role": "system" | "user" | "assistant", "content": text}` each.
             params: how to sample.
+            options: priority, time-out and with whom to share.
             sampling: fields of `SamplingParams`, over those of `params`.
 
         Raises:
             TemplateError: the messages do not fit the model's template.
-            RequestError, EngineClosedError, GenerationError, RuntimeError: as `generate` does.
+            RequestError, EngineClosedError, RequestTimeoutError, GenerationError, RuntimeError: as
+                `generate` does.
         """
         native = sampling_params(params, sampling).native
-        return self._run([self._native.prepare_chat(json.dumps(list(messages)), native)])[0]
+        body = json.dumps(list(messages))
+        return self._run([self._native.prepare_chat(body, native, **options.native)])[0]
 
     def stream(
-        self, prompt: str | Sequence[int], params: SamplingParams | None = None, **sampling: Any
+        self,
+        prompt: str | Sequence[int],
+        params: SamplingParams | None = None,
+        *,
+        options: RequestOptions = request_options.DEFAULT,
+        **sampling: Any,
     ) -> Iterator[Delta]:
         """Start a generation and iterate over its deltas; leaving the loop early cancels it."""
-        return iter(self.submit(prompt, params, **sampling))
+        return iter(self.submit(prompt, params, options=options, **sampling))
 
     def submit(
         self,
@@ -155,6 +216,7 @@ class Engine:
         params: SamplingParams | None = None,
         *,
         on_token: Callable[[Delta], object] | None = None,
+        options: RequestOptions = request_options.DEFAULT,
         **sampling: Any,
     ) -> Generation:
         """Start a generation in the background.
@@ -165,6 +227,7 @@ class Engine:
             on_token: called with each `Delta` on the draining thread; it slows down other deliveries
                 while it runs, never the engine. If it raises, the request is cancelled and
                 `result()` raises the same. It may submit and cancel requests, but wait for none.
+            options: priority, time-out and with whom to share.
             sampling: fields of `SamplingParams`, over those of `params`.
 
         Raises:
@@ -173,7 +236,8 @@ class Engine:
             EngineClosedError: the engine is closed.
         """
         native = sampling_params(params, sampling).native
-        return self._delivery.submit(self._native.prepare(prompt, native, stream=True), self, on_token)
+        prepared = self._native.prepare(prompt, native, stream=True, **options.native)
+        return self._delivery.submit(prepared, self, on_token)[0]
 
     def close(self) -> None:
         """End every request with `EngineClosedError`, stop the threads and free the model; idempotent."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from .results import Delta, Result, result_from_finish
+from .results import Delta, NativeLogprobs, Result, result_from_finish, token_logprobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,6 +44,7 @@ class Generation:
         self._on_token = on_token
         self._changed = threading.Condition()
         self._deltas: list[Delta] = []
+        self._has_logprobs = False
         self._finish: Finish | None = None
         self._callback_error: BaseException | None = None
 
@@ -69,7 +70,7 @@ class Generation:
 
         Raises:
             TimeoutError: it has not finished in time; it goes on.
-            EngineClosedError, GenerationError: it ended with an error.
+            EngineClosedError, RequestTimeoutError, GenerationError: it ended with an error.
             BaseException: whatever the `on_token` callback raised; the request was cancelled then.
         """
         self.wait(timeout)
@@ -79,13 +80,14 @@ class Generation:
             raise self._callback_error
         text = "".join(delta.text for delta in self._deltas)
         token_ids = [token for delta in self._deltas for token in delta.token_ids]
-        return result_from_finish(text, token_ids, self._finish)
+        logprobs = [token for delta in self._deltas for token in delta.logprobs or ()]
+        return result_from_finish(text, token_ids, logprobs if self._has_logprobs else None, self._finish)
 
     def __iter__(self) -> Iterator[Delta]:
         """Yield the deltas as they come; leaving the loop early cancels the request.
 
         Raises:
-            EngineClosedError, GenerationError: the request ended with an error.
+            EngineClosedError, RequestTimeoutError, GenerationError: the request ended with an error.
         """
         n_seen = 0
         try:
@@ -107,9 +109,13 @@ class Generation:
                 refuse_to_wait_on(self._draining)
             return self._changed.wait_for(condition, timeout)
 
-    def push(self, text: str, token_ids: list[int], finish: Finish | None) -> None:
+    def push(
+        self, text: str, token_ids: list[int], logprobs: NativeLogprobs | None, finish: Finish | None
+    ) -> None:
         """Take one drained event; called on the draining thread."""
-        delta = Delta(text, token_ids) if text or token_ids else None
+        named = None if logprobs is None else tuple(token_logprobs(logprobs))
+        self._has_logprobs |= named is not None
+        delta = Delta(text, token_ids, named) if text or token_ids else None
         if delta is not None and self._on_token is not None and self._callback_error is None:
             try:
                 self._on_token(delta)

@@ -1,16 +1,17 @@
-"""The types of value that a setting can have: how each is read, checked and described."""
+"""What a setting is made of: its names, its help, and the type of its value."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 INT32_MAX = 2**31 - 1
+ENV_PREFIX = "LLAMAD_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,65 @@ class Kind:
     expected: str
     from_text: Callable[[str], object]
     check: Callable[[object], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What the help and the checks need to know of one setting, besides its default."""
+
+    name: str
+    kind: Kind
+    help: str
+    group: str
+    unit: str
+    aliases: tuple[str, ...]
+    default: object
+
+    @property
+    def flag(self) -> str:
+        """How the command line calls it."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """How the environment calls it."""
+        return ENV_PREFIX + self.name.upper()
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the flag may be given several times."""
+        return isinstance(self.default, tuple)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Every spelling of the flag, llama-server's after ours."""
+        return (self.flag, *self.aliases)
+
+    @property
+    def negations(self) -> tuple[str, ...]:
+        """Every spelling of the flag that turns a switch off; none where it is no switch."""
+        if not isinstance(self.default, bool):
+            return ()
+        return tuple(
+            f"--no-{flag[2:]}" if flag.startswith("--") else f"-no-{flag[1:]}" for flag in self.flags
+        )
+
+
+def setting(
+    group: str, kind: Kind, text: str, *, default: object, unit: str = "", aliases: tuple[str, ...] = ()
+) -> Any:
+    """Define one field of a dataclass of settings.
+
+    Args:
+        group: heading in the help.
+        kind: what values it may have.
+        text: the help.
+        default: the value where nobody gives one.
+        unit: of the value, if it has one.
+        aliases: further spellings on the command line: those of llama-server.
+    """
+    about = {"group": group, "kind": kind, "help": text, "unit": unit, "aliases": aliases}
+    return field(default=default, metadata=about)
 
 
 def integer(minimum: int, maximum: int = INT32_MAX, *, or_zero: bool = False) -> Kind:
@@ -60,11 +120,39 @@ def seconds(*, zero: bool) -> Kind:
     return Kind("S", "a number of seconds, " + ("0 or more" if zero else "above 0"), float, check)
 
 
-def choice(*choices: str) -> Kind:
-    """One of a few names."""
+def number(minimum: float) -> Kind:
+    """A finite number of at least `minimum`."""
+
+    def check(value: object) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise TypeError
+        if not (math.isfinite(value) and value >= minimum):
+            raise ValueError
+        return float(value)
+
+    return Kind("X", f"a number of {minimum:g} or more", float, check)
+
+
+def switch() -> Kind:
+    """On or off: a flag without a value, and `--no-…` for the opposite."""
+    words = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
+
+    def from_text(text: str) -> object:
+        return words.get(text.lower(), text)
+
+    def check(value: object) -> bool:
+        if not isinstance(value, bool):
+            raise TypeError
+        return value
+
+    return Kind("", "true or false", from_text, check)
+
+
+def choice(*choices: str, or_empty: bool = False) -> Kind:
+    """One of a few names; with `or_empty`, "" for none of them."""
 
     def check(value: object) -> str:
-        if not isinstance(value, str) or value not in choices:
+        if not isinstance(value, str) or not (value in choices or (or_empty and value == "")):
             raise ValueError
         return value
 
@@ -96,6 +184,16 @@ def directory() -> Kind:
             return Path(str(path.check(value))).expanduser()
         except RuntimeError:  # `~name`, and nobody has that name
             raise ValueError from None
+
+    return Kind(path.metavar, path.expected, str, check)
+
+
+def optional_directory() -> Kind:
+    """The same, or "" for none."""
+    path = directory()
+
+    def check(value: object) -> object:
+        return None if value == "" else path.check(value)
 
     return Kind(path.metavar, path.expected, str, check)
 

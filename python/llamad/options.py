@@ -9,9 +9,12 @@ class EngineOptions(TypedDict, total=False):
     """How to load a model. Defaults are those of `EngineConfig` in `cpp/engine/core/params.h`.
 
     Attributes:
-        n_parallel: slots, that is requests that run at once; each has a KV cache of `n_ctx`
-            tokens. Default 4.
-        n_ctx: context of one slot in tokens; 0 takes the model's training context. Default 2048.
+        n_parallel: slots, that is requests that run at once. Default 4.
+        n_ctx: context of one slot in tokens, with `kv_unified` of all together; 0 takes the model's
+            training context. Default 2048.
+        kv_unified: one pool of `n_ctx` tokens for all slots: less memory, and any one request may fill
+            it. When it runs out, the youngest request waits and is computed again later. Default
+            False.
         n_batch: most tokens in one call of llama.cpp; at least `n_parallel`. Default 2048.
         n_ubatch: most tokens computed at once. Default 512.
         itl_target_ms: time between two tokens of a running request, in milliseconds, that computing
@@ -25,8 +28,27 @@ class EngineOptions(TypedDict, total=False):
         flash_attn: "auto", "on" or "off". Default "auto".
         cache_type_k: type of the K cache: "f32", "f16", "bf16", "q8_0", "q4_0", ... Default "f16".
         cache_type_v: type of the V cache. Default "f16".
+        swa_full: keep the whole context of a sliding-window model, so that prefixes of it can be
+            reused. Default True.
+        prefix_cache_mib: memory in MiB for the KV state of slots that were given to another request;
+            -1 takes a quarter of what is free at load, at most 8 GiB; 0 turns it off. Default -1.
+        prefix_cache_dir: directory that keeps these states for the next start; they hold what users
+            wrote. "" for none. Default "".
+        rope_scaling: "none", "linear" or "yarn"; "" takes the model's own. Default "".
+        rope_scale: factor by which RoPE stretches the context; 0 takes the model's own. Default 0.
+        rope_freq_base: RoPE's base frequency; 0 takes the model's own. Default 0.
+        rope_freq_scale: 1 / `rope_scale`; 0 takes the model's own. Default 0.
+        yarn_orig_ctx: YaRN: context of the training in tokens; 0 takes the model's own. Default 0.
+        yarn_ext_factor: YaRN: extrapolation mix; -1 takes the model's own. Default -1.
+        yarn_attn_factor: YaRN: attention magnitude; -1 takes the model's own. Default -1.
+        yarn_beta_fast: YaRN: low correction dimension; -1 takes the model's own. Default -1.
+        yarn_beta_slow: YaRN: high correction dimension; -1 takes the model's own. Default -1.
         chat_template: Jinja template to use instead of the model's own; "" for the model's own.
         max_queue: requests that may wait for a slot before `QueueFullError`. Default 256.
+        queue_timeout_s: seconds that a request may wait for a slot before `QueueTimeoutError`; 0 is no
+            limit. Default 0.
+        request_timeout_s: seconds that a request may take in all before `RequestTimeoutError`; 0 is no
+            limit. Default 0.
     """
 
     n_parallel: int
@@ -42,5 +64,20 @@ class EngineOptions(TypedDict, total=False):
     flash_attn: str
     cache_type_k: str
     cache_type_v: str
+    kv_unified: bool
+    swa_full: bool
+    prefix_cache_mib: int
+    prefix_cache_dir: str
+    rope_scaling: str
+    rope_scale: float
+    rope_freq_base: float
+    rope_freq_scale: float
+    yarn_orig_ctx: int
+    yarn_ext_factor: float
+    yarn_attn_factor: float
+    yarn_beta_fast: float
+    yarn_beta_slow: float
     chat_template: str
     max_queue: int
+    queue_timeout_s: float
+    request_timeout_s: float

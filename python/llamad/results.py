@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Literal
 
 from . import errors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ._engine import Finish
 
 FinishReason = Literal["stop", "length", "cancelled"]
-"""Why a generation ended: an end-of-generation token or stop string, the token limit, or `cancel()`."""
+"""Why a generation ended: an end-of-generation token or stop string, the token limit, or `cancel()`
+(of `RequestTimeoutError.partial`: the time-out)."""
+
+NativeLogprobs = list[tuple[int, float, list[tuple[int, float]]]]
+"""How the native engine delivers `TokenLogprobs`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,22 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenLogprobs:
+    """How likely the model held a token to be: natural logarithms of probabilities.
+
+    Attributes:
+        token_id: the token that was taken.
+        logprob: its own.
+        top: token id and logprob of the likeliest tokens at its place, likeliest first; as many as
+            `SamplingParams.logprobs` asked for.
+    """
+
+    token_id: int
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Delta:
     """One piece of a streamed generation.
 
@@ -67,10 +90,12 @@ class Delta:
         text: new text; always whole UTF-8 characters, never part of a stop string. May be empty
             while characters or a possible stop string are held back.
         token_ids: the tokens sampled since the last delta.
+        logprobs: one for each of them; None where `SamplingParams.logprobs` asked for none.
     """
 
     text: str
     token_ids: list[int]
+    logprobs: tuple[TokenLogprobs, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +109,7 @@ class Result:
         stop_string: the stop string that ended the generation, if one did.
         usage: token counts.
         timings: where the time went.
+        logprobs: one for each token; None where `SamplingParams.logprobs` asked for none.
     """
 
     text: str
@@ -92,33 +118,51 @@ class Result:
     stop_string: str | None
     usage: Usage
     timings: Timings
+    logprobs: tuple[TokenLogprobs, ...] | None = None
+
+    @property
+    def cumulative_logprob(self) -> float | None:
+        """Logarithm of the probability of the whole generation; None without `logprobs`."""
+        return None if self.logprobs is None else math.fsum(token.logprob for token in self.logprobs)
 
 
-_ERRORS: dict[str, type[errors.LlamadError]] = {
-    "engine_closed": errors.EngineClosedError,
-    "generation_failed": errors.GenerationError,
-}
+def token_logprobs(native: NativeLogprobs) -> list[TokenLogprobs]:
+    """Give names to what the native engine delivers."""
+    return [TokenLogprobs(token_id, logprob, tuple(top)) for token_id, logprob, top in native]
 
 
-def result_from_finish(text: str, token_ids: list[int], finish: Finish) -> Result:
+def result_from_finish(
+    text: str, token_ids: list[int], logprobs: Sequence[TokenLogprobs] | None, finish: Finish
+) -> Result:
     """Build the `Result` of a request from what was delivered and its terminal event.
 
     Raises:
         EngineClosedError: the engine was closed under the request.
+        RequestTimeoutError: it took too long; `partial` holds what was delivered.
         GenerationError: decoding failed.
     """
-    if finish.finish_reason == "error":
-        raise_finish_error(finish)
-    return Result(
+    reason = finish.finish_reason
+    result = Result(
         text=text,
         token_ids=token_ids,
-        finish_reason=finish.finish_reason,
+        finish_reason="cancelled" if reason == "error" else reason,
         stop_string=finish.stop_string,
         usage=Usage(finish.prompt_tokens, finish.completion_tokens, finish.cached_tokens),
         timings=Timings(finish.queue_s, finish.prefill_s, finish.decode_s),
+        logprobs=None if logprobs is None else tuple(logprobs),
     )
+    if reason == "error":
+        raise _error(finish, result)
+    return result
 
 
-def raise_finish_error(finish: Finish) -> NoReturn:
-    """Raise the exception that a terminal event of kind "error" stands for."""
-    raise _ERRORS.get(finish.error_kind, errors.GenerationError)(finish.error_message)
+def _error(finish: Finish, partial: Result) -> errors.LlamadError:
+    match finish.error_kind:
+        case "engine_closed":
+            return errors.EngineClosedError(finish.error_message)
+        case "queue_timeout":
+            return errors.QueueTimeoutError(finish.error_message)
+        case "timeout":
+            return errors.RequestTimeoutError(finish.error_message, partial=partial)
+        case _:
+            return errors.GenerationError(finish.error_message)

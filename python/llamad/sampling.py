@@ -42,6 +42,9 @@ class SamplingParams:
         grammar: GBNF that the output must match; "" for none.
         stop: strings that end the generation; never part of the output. At most 64.
         ignore_eos: never end on an end-of-generation token.
+        logprobs: report the logarithm of each token's probability, and of so many likeliest ones at
+            its place; None reports none. Range [0, 20]. They are the model's own, before penalties,
+            temperature and filters.
     """
 
     max_tokens: int | None = None
@@ -69,6 +72,7 @@ class SamplingParams:
     grammar: str = ""
     stop: str | Sequence[str] = ()
     ignore_eos: bool = False
+    logprobs: int | None = None
     native: _engine.SamplingParams = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

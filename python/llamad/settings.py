@@ -2,172 +2,251 @@
 
 Each field of `Settings` is a flag (`--n-parallel`), an environment variable (`LLAMAD_N_PARALLEL`) and
 a TOML key (`n_parallel`) at the same time; its metadata holds the help text, the unit and the check.
-A flag wins over the environment, the environment over the file, the file over the default.
+Where llama-server has a flag for the same thing, its names work on the command line too.
+`settings_sources` reads them.
 """
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import option_kinds as kinds
-from .errors import SettingsError
+from .option_kinds import Option, setting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping
 
     from .options import EngineOptions
-
-ENV_PREFIX = "LLAMAD_"
-
-CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
-"""Names the TOML file, as `--config` does."""
-
-BUILD_VARIABLES = frozenset(
-    f"{ENV_PREFIX}{name}" for name in ("CUDA", "NATIVE", "SANITIZE", "LLAMA_CPP_DIR", "CACHE_DIR")
-)
-"""Read when llamad is built. They may stay set while it runs, so they are no unknown settings."""
 
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """What the help and the checks need to know of one setting, besides its default."""
-
-    name: str
-    kind: kinds.Kind
-    help: str
-    group: str
-    unit: str
-    default: object
-
-    @property
-    def flag(self) -> str:
-        """How the command line calls it."""
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        """How the environment calls it."""
-        return ENV_PREFIX + self.name.upper()
-
-    @property
-    def repeatable(self) -> bool:
-        """Whether the flag may be given several times."""
-        return isinstance(self.default, tuple)
-
-
-def _about(group: str, kind: kinds.Kind, text: str, unit: str = "") -> dict[str, Any]:
-    return {"group": group, "kind": kind, "help": text, "unit": unit}
-
-
-_MODELS, _NETWORK, _ENGINE, _LIMITS, _LOGGING = "models", "network", "engine", "limits", "logging"
+_MODELS, _NETWORK, _ENGINE, _CONTEXT = "models", "network", "engine", "context"
+_LIMITS, _LOGGING = "limits", "logging"
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The resolved settings of one server; `load_settings` makes one from what the user wrote."""
 
-    model_directory: Path = field(
+    model_directory: Path = setting(  # noqa: RUF009 - it makes a field
+        _MODELS,
+        kinds.directory(),
+        "serve every GGUF file in this directory and below it",
         default=Path("models"),
-        metadata=_about(_MODELS, kinds.directory(), "serve every GGUF file in this directory and below it"),
     )
-    preload_model: tuple[str, ...] = field(
-        default=(),
-        metadata=_about(
-            _MODELS, kinds.names(), "load this model at startup, not on its first request; repeatable"
-        ),
+    preload_model: tuple[str, ...] = setting(
+        _MODELS, kinds.names(), "load this model at startup, not on its first request; repeatable", default=()
     )
-    load_timeout: float = field(
+    load_timeout: float = setting(
+        _MODELS,
+        kinds.seconds(zero=False),
+        "how long a request waits for its model to load",
         default=600.0,
-        metadata=_about(
-            _MODELS, kinds.seconds(zero=False), "how long a request waits for its model to load", "s"
-        ),
+        unit="s",
     )
-    host: str = field(default="127.0.0.1", metadata=_about(_NETWORK, kinds.host(), "address of the API"))
-    port: int = field(
-        default=8080,
-        metadata=_about(_NETWORK, kinds.integer(0, 65535), "port of the API; 0 takes any free one"),
+    host: str = setting(_NETWORK, kinds.host(), "address of the API", default="127.0.0.1")
+    port: int = setting(
+        _NETWORK, kinds.integer(0, 65535), "port of the API; 0 takes any free one", default=8080
     )
-    monitor_host: str = field(
-        default="127.0.0.1", metadata=_about(_NETWORK, kinds.host(), "address for monitoring")
-    )
-    monitor_port: int = field(
+    monitor_host: str = setting(_NETWORK, kinds.host(), "address for monitoring", default="127.0.0.1")
+    monitor_port: int = setting(
+        _NETWORK,
+        kinds.integer(-1, 65535),
+        "port for monitoring; 0 takes any free one, -1 turns it off",
         default=9090,
-        metadata=_about(
-            _NETWORK, kinds.integer(-1, 65535), "port for monitoring; 0 takes any free one, -1 turns it off"
-        ),
     )
-    n_parallel: int = field(
+    n_parallel: int = setting(
+        _ENGINE,
+        kinds.integer(1, 256),
+        "slots of a model, that is requests that run at once",
         default=4,
-        metadata=_about(
-            _ENGINE, kinds.integer(1, 256), "slots of a model, that is requests that run at once"
-        ),
+        aliases=("-np", "--parallel"),
     )
-    n_ctx: int = field(
+    threads: int = setting(
+        _ENGINE, kinds.integer(0, 512), "compute threads; 0 takes all cores", default=0, aliases=("-t",)
+    )
+    threads_batch: int = setting(
+        _ENGINE,
+        kinds.integer(0, 512),
+        "compute threads for prompts; 0 takes --threads",
+        default=0,
+        aliases=("-tb",),
+    )
+    n_gpu_layers: int = setting(
+        _ENGINE,
+        kinds.integer(-1),
+        "layers to put on the GPU; -1 puts all",
+        default=-1,
+        aliases=("-ngl", "--gpu-layers"),
+    )
+    n_batch: int = setting(
+        _ENGINE,
+        kinds.integer(1, 1 << 20),
+        "most in one call of llama.cpp",
         default=2048,
-        metadata=_about(
-            _ENGINE, kinds.integer(8, or_zero=True), "context of one slot; 0 takes the model's own", "tokens"
-        ),
+        unit="tokens",
+        aliases=("-b", "--batch-size"),
     )
-    threads: int = field(
-        default=0, metadata=_about(_ENGINE, kinds.integer(0, 512), "compute threads; 0 takes all cores")
+    n_ubatch: int = setting(
+        _ENGINE,
+        kinds.integer(1, 1 << 20),
+        "most computed at once",
+        default=512,
+        unit="tokens",
+        aliases=("-ub", "--ubatch-size"),
     )
-    n_gpu_layers: int = field(
-        default=-1, metadata=_about(_ENGINE, kinds.integer(-1), "layers to put on the GPU; -1 puts all")
-    )
-    n_batch: int = field(
-        default=2048,
-        metadata=_about(_ENGINE, kinds.integer(1, 1 << 20), "most in one call of llama.cpp", "tokens"),
-    )
-    n_ubatch: int = field(
-        default=512, metadata=_about(_ENGINE, kinds.integer(1, 1 << 20), "most computed at once", "tokens")
-    )
-    itl_target_ms: int = field(
+    itl_target_ms: int = setting(
+        _ENGINE,
+        kinds.integer(1),
+        "time between two tokens of a request while prompts are computed",
         default=500,
-        metadata=_about(
-            _ENGINE, kinds.integer(1), "time between two tokens of a request while prompts are computed", "ms"
-        ),
+        unit="ms",
     )
-    flash_attn: str = field(
+    flash_attn: str = setting(
+        _ENGINE,
+        kinds.choice("auto", "on", "off"),
+        "flash attention: auto, on, off",
         default="auto",
-        metadata=_about(_ENGINE, kinds.choice("auto", "on", "off"), "flash attention: auto, on, off"),
+        aliases=("-fa",),
     )
-    cache_type_k: str = field(
+    n_ctx: int = setting(
+        _CONTEXT,
+        kinds.integer(8, or_zero=True),
+        "context of each slot (llama-server divides it), or with --kv-unified of all together; "
+        "0 takes the model's own",
+        default=2048,
+        unit="tokens",
+        aliases=("-c", "--ctx-size"),
+    )
+    kv_unified: bool = setting(
+        _CONTEXT,
+        kinds.switch(),
+        "one pool of --n-ctx tokens for all slots; any one request may fill it",
+        default=False,
+        aliases=("-kvu",),
+    )
+    swa_full: bool = setting(
+        _CONTEXT,
+        kinds.switch(),
+        "keep the whole context of sliding-window models, so that prefixes can be reused",
+        default=True,
+    )
+    cache_type_k: str = setting(
+        _CONTEXT,
+        kinds.choice(*CACHE_TYPES),
+        "type of the K cache: " + ", ".join(CACHE_TYPES),
         default="f16",
-        metadata=_about(
-            _ENGINE, kinds.choice(*CACHE_TYPES), "type of the K cache: " + ", ".join(CACHE_TYPES)
-        ),
+        aliases=("-ctk",),
     )
-    cache_type_v: str = field(
+    cache_type_v: str = setting(
+        _CONTEXT,
+        kinds.choice(*CACHE_TYPES),
+        "type of the V cache; the same choice",
         default="f16",
-        metadata=_about(_ENGINE, kinds.choice(*CACHE_TYPES), "type of the V cache; the same choice"),
+        aliases=("-ctv",),
     )
-    max_queue: int = field(
+    prefix_cache_mib: int = setting(
+        _CONTEXT,
+        kinds.integer(-1),
+        "memory for the context of slots that were given away; -1 takes a quarter of what is free, at "
+        "most 8 GiB; 0 turns it off",
+        default=-1,
+        unit="MiB",
+        aliases=("-cram", "--cache-ram"),
+    )
+    prefix_cache_dir: Path | None = setting(  # noqa: RUF009 - it makes a field
+        _CONTEXT,
+        kinds.optional_directory(),
+        "keep that on disk as well, for the next start; it holds what users wrote",
+        default=None,
+    )
+    rope_scaling: str = setting(
+        _CONTEXT,
+        kinds.choice("none", "linear", "yarn", or_empty=True),
+        "RoPE scaling: none, linear, yarn; unset takes the model's own",
+        default="",
+    )
+    rope_scale: float = setting(
+        _CONTEXT,
+        kinds.number(0),
+        "stretches the context by this factor; 0 takes the model's own",
+        default=0.0,
+    )
+    rope_freq_base: float = setting(
+        _CONTEXT, kinds.number(0), "RoPE base frequency; 0 takes the model's own", default=0.0
+    )
+    rope_freq_scale: float = setting(
+        _CONTEXT,
+        kinds.number(0),
+        "RoPE frequency scale, 1 / --rope-scale; 0 takes the model's own",
+        default=0.0,
+    )
+    yarn_orig_ctx: int = setting(
+        _CONTEXT,
+        kinds.integer(0),
+        "YaRN: context of the training; 0 takes the model's own",
+        default=0,
+        unit="tokens",
+    )
+    yarn_ext_factor: float = setting(
+        _CONTEXT, kinds.number(-1), "YaRN: extrapolation mix; -1 takes the model's own", default=-1.0
+    )
+    yarn_attn_factor: float = setting(
+        _CONTEXT, kinds.number(-1), "YaRN: attention magnitude; -1 takes the model's own", default=-1.0
+    )
+    yarn_beta_fast: float = setting(
+        _CONTEXT, kinds.number(-1), "YaRN: low correction dimension; -1 takes the model's own", default=-1.0
+    )
+    yarn_beta_slow: float = setting(
+        _CONTEXT, kinds.number(-1), "YaRN: high correction dimension; -1 takes the model's own", default=-1.0
+    )
+    max_queue: int = setting(
+        _LIMITS, kinds.integer(0), "requests that may wait for a slot; more are answered 429", default=256
+    )
+    queue_timeout: float = setting(
+        _LIMITS,
+        kinds.seconds(zero=True),
+        "how long a request may wait for a slot; 0 is no limit",
+        default=0.0,
+        unit="s",
+    )
+    request_timeout: float = setting(
+        _LIMITS,
+        kinds.seconds(zero=True),
+        "how long a request may take in all; 0 is no limit",
+        default=0.0,
+        unit="s",
+    )
+    max_body_mib: int = setting(
+        _LIMITS, kinds.integer(1, 4096), "largest request body", default=16, unit="MiB"
+    )
+    max_unread_kib: int = setting(
+        _LIMITS,
+        kinds.integer(1, 1 << 20),
+        "generated text that may wait for a client to read; a slower client is disconnected",
         default=256,
-        metadata=_about(
-            _LIMITS, kinds.integer(0), "requests that may wait for a slot; more are answered 429"
-        ),
+        unit="KiB",
     )
-    max_body_mib: int = field(
-        default=16, metadata=_about(_LIMITS, kinds.integer(1, 4096), "largest request body", "MiB")
+    write_timeout: float = setting(
+        _LIMITS,
+        kinds.seconds(zero=False),
+        "how long a client may read nothing of what is sent before it is disconnected",
+        default=60.0,
+        unit="s",
     )
-    lameduck: float = field(
+    lameduck: float = setting(
+        _LIMITS,
+        kinds.seconds(zero=True),
+        "time for running requests to finish after SIGTERM",
         default=30.0,
-        metadata=_about(
-            _LIMITS, kinds.seconds(zero=True), "time for running requests to finish after SIGTERM", "s"
-        ),
+        unit="s",
     )
-    log_level: str = field(
-        default="info",
-        metadata=_about(
-            _LOGGING, kinds.choice(*LOG_LEVELS), "least severity to log: " + ", ".join(LOG_LEVELS)
-        ),
+    log_level: str = setting(
+        _LOGGING, kinds.choice(*LOG_LEVELS), "least severity to log: " + ", ".join(LOG_LEVELS), default="info"
     )
 
 
@@ -179,6 +258,7 @@ OPTIONS: Mapping[str, Option] = {
 
 def engine_options(settings: Settings) -> EngineOptions:
     """Return the part of the settings that a model's engine takes."""
+    directory = settings.prefix_cache_dir
     return {
         "n_parallel": settings.n_parallel,
         "n_ctx": settings.n_ctx,
@@ -186,77 +266,25 @@ def engine_options(settings: Settings) -> EngineOptions:
         "n_ubatch": settings.n_ubatch,
         "itl_target_ms": settings.itl_target_ms,
         "n_threads": settings.threads,
+        "n_threads_batch": settings.threads_batch,
         "n_gpu_layers": settings.n_gpu_layers,
         "flash_attn": settings.flash_attn,
         "cache_type_k": settings.cache_type_k,
         "cache_type_v": settings.cache_type_v,
+        "kv_unified": settings.kv_unified,
+        "swa_full": settings.swa_full,
+        "prefix_cache_mib": settings.prefix_cache_mib,
+        "prefix_cache_dir": "" if directory is None else str(directory),
+        "rope_scaling": settings.rope_scaling,
+        "rope_scale": settings.rope_scale,
+        "rope_freq_base": settings.rope_freq_base,
+        "rope_freq_scale": settings.rope_freq_scale,
+        "yarn_orig_ctx": settings.yarn_orig_ctx,
+        "yarn_ext_factor": settings.yarn_ext_factor,
+        "yarn_attn_factor": settings.yarn_attn_factor,
+        "yarn_beta_fast": settings.yarn_beta_fast,
+        "yarn_beta_slow": settings.yarn_beta_slow,
         "max_queue": settings.max_queue,
+        "queue_timeout_s": settings.queue_timeout,
+        "request_timeout_s": settings.request_timeout,
     }
-
-
-def load_settings(
-    flags: Mapping[str, str | Sequence[str]], environ: Mapping[str, str], config: str | None = None
-) -> Settings:
-    """Resolve the settings from their three sources.
-
-    Args:
-        flags: setting name -> the text given on the command line; a list where the flag repeats.
-        environ: the environment; variables that do not start with `LLAMAD_` are ignored.
-        config: path of a TOML file; None takes `LLAMAD_CONFIG` where it is set and not empty.
-
-    Raises:
-        SettingsError: a name is unknown, a value is not what is expected, or the file cannot be read.
-    """
-    path = config if config is not None else environ.get(CONFIG_VARIABLE) or None
-    values = {} if path is None else _from_file(path)
-    values |= _from_environment(environ)
-    for name, given in flags.items():
-        option = OPTIONS[name]
-        values[name] = _resolve(option, given if isinstance(given, str) else list(given), option.flag)
-    return Settings(**values)
-
-
-def suggest(name: str, known: Iterable[str], *, prefix: str = "") -> str:
-    """Return "; did you mean X?" with the nearest known name, or "" where none is near.
-
-    A prefix that all have in common is left out of the comparison: it would make all look alike.
-    """
-    names = [candidate.removeprefix(prefix) for candidate in known]
-    near = difflib.get_close_matches(name.removeprefix(prefix), names, n=1)
-    return f"; did you mean {prefix}{near[0]}?" if near else ""
-
-
-def _from_file(path: str) -> dict[str, Any]:
-    try:
-        document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"cannot read the configuration file {path!r}: {error.strerror}") from None
-    except ValueError as error:  # not UTF-8, or not TOML
-        raise SettingsError(f"{path}: not a TOML file: {error}") from None
-    for key in document:
-        if key not in OPTIONS:
-            raise SettingsError(f"{path}: unknown key {key!r}{suggest(key, OPTIONS)}")
-    return {
-        key: _resolve(OPTIONS[key], value, f"{path}: {key}", text=False) for key, value in document.items()
-    }
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    options = {option.variable: option for option in OPTIONS.values()}
-    values = {}
-    for variable, text in environ.items():
-        if not variable.startswith(ENV_PREFIX) or variable in BUILD_VARIABLES or variable == CONFIG_VARIABLE:
-            continue
-        option = options.get(variable)
-        if option is None:
-            hint = suggest(variable, [*options, CONFIG_VARIABLE, *BUILD_VARIABLES], prefix=ENV_PREFIX)
-            raise SettingsError(f"unknown environment variable {variable}{hint}")
-        values[option.name] = _resolve(option, text, variable)
-    return values
-
-
-def _resolve(option: Option, value: object, where: str, *, text: bool = True) -> object:
-    try:
-        return option.kind.check(option.kind.from_text(value) if text and isinstance(value, str) else value)
-    except (TypeError, ValueError, OverflowError):
-        raise SettingsError(f"{where} = {value!r}: expected {option.kind.expected}") from None

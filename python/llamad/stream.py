@@ -3,16 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, Self
 
-from .results import Delta, Result, result_from_finish
+from .results import Delta, NativeLogprobs, Result, TokenLogprobs, result_from_finish, token_logprobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
     from ._engine import Finish
+
+
+class Signal:
+    """Wakes every task that waits for it; each looks for itself whether that was meant for it."""
+
+    __slots__ = ("_waiters",)
+
+    def __init__(self) -> None:
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def fire(self) -> None:
+        """Wake the tasks that wait now."""
+        if self._waiters:
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._waiters.clear()
+
+    async def wait(self) -> None:
+        """Wait for the next `fire`."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            raise
 
 
 class TokenStream:
@@ -24,30 +51,33 @@ class TokenStream:
 
     Attributes:
         request_id: the engine's id of the request.
+        signal: fires at every event; streams that are read together share one.
     """
 
-    def __init__(self, request_id: int, cancel: Callable[[int], None]) -> None:
+    def __init__(self, request_id: int, cancel: Callable[[int], None], signal: Signal | None = None) -> None:
         self.request_id = request_id
+        self.signal = signal or Signal()
         self._cancel = cancel
-        self._pending: deque[Delta] = deque()
         self._texts: list[str] = []
         self._token_ids: list[int] = []
+        self._logprobs: list[TokenLogprobs] | None = None
+        self._n_texts_taken = 0
+        self._n_tokens_taken = 0
         self._finish: Finish | None = None
-        self._waiters: list[asyncio.Future[None]] = []
 
-    def push(self, text: str, token_ids: list[int], finish: Finish | None) -> None:
+    def push(
+        self, text: str, token_ids: list[int], logprobs: NativeLogprobs | None, finish: Finish | None
+    ) -> None:
         """Take one drained event; called on the event loop's thread."""
         if text or token_ids:
             self._texts.append(text)
             self._token_ids += token_ids
-            self._pending.append(Delta(text, token_ids))
+            if logprobs is not None:
+                self._logprobs = self._logprobs or []
+                self._logprobs += token_logprobs(logprobs)
         if finish is not None:
             self._finish = finish
-        if self._waiters:
-            for waiter in self._waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
-            self._waiters.clear()
+        self.signal.fire()
 
     def cancel(self) -> None:
         """Ask the engine to stop at the next step; idempotent, and harmless after the end."""
@@ -65,11 +95,31 @@ class TokenStream:
 
         Raises:
             RuntimeError: the generation is still running.
-            EngineClosedError, GenerationError: it ended with an error.
+            EngineClosedError, RequestTimeoutError, GenerationError: it ended with an error.
         """
         if self._finish is None:
             raise RuntimeError("the generation is still running; iterate it to its end first")
-        return result_from_finish("".join(self._texts), self._token_ids, self._finish)
+        return result_from_finish("".join(self._texts), self._token_ids, self._logprobs, self._finish)
+
+    @property
+    def unread_bytes(self) -> int:
+        """How much text, in UTF-8, has arrived and not been taken."""
+        return sum(len(text.encode()) for text in self._texts[self._n_texts_taken :])
+
+    def take(self) -> Delta | None:
+        """Return everything that has arrived since the last call as one delta; None if nothing has."""
+        if self._n_texts_taken == len(self._texts):
+            return None
+        n_tokens = self._n_tokens_taken
+        logprobs = None if self._logprobs is None else tuple(self._logprobs[n_tokens:])
+        return Delta(self.take_text(), self._token_ids[n_tokens:], logprobs)
+
+    def take_text(self) -> str:
+        """The same for readers of the text alone."""
+        n_taken = self._n_texts_taken
+        self._n_texts_taken = len(self._texts)
+        self._n_tokens_taken = len(self._token_ids)
+        return "".join(self._texts[n_taken:])
 
     async def wait(self) -> Result:
         """Wait for the end and return the result; the deltas need not be read.
@@ -77,10 +127,10 @@ class TokenStream:
         Several tasks may wait. Cancelling one of them leaves the generation running.
 
         Raises:
-            EngineClosedError, GenerationError: the request ended with an error.
+            EngineClosedError, RequestTimeoutError, GenerationError: the request ended with an error.
         """
         while self._finish is None:
-            await self._sleep()
+            await self.signal.wait()
         return self.result
 
     async def __aenter__(self) -> Self:
@@ -103,31 +153,15 @@ class TokenStream:
         Cancelling the task that waits here cancels the request.
 
         Raises:
-            EngineClosedError, GenerationError: the request ended with an error.
+            EngineClosedError, RequestTimeoutError, GenerationError: the request ended with an error.
         """
-        while not self._pending:
+        while (delta := self.take()) is None:
             if self._finish is not None:
                 _ = self.result  # raises what went wrong
                 raise StopAsyncIteration
             try:
-                await self._sleep()
+                await self.signal.wait()
             except asyncio.CancelledError:
                 self.cancel()
                 raise
-        if len(self._pending) == 1:
-            return self._pending.popleft()
-        deltas, self._pending = self._pending, deque()
-        return Delta(
-            "".join(delta.text for delta in deltas),
-            [token for delta in deltas for token in delta.token_ids],
-        )
-
-    async def _sleep(self) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-            raise
+        return delta

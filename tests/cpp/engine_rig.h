@@ -1,9 +1,14 @@
 // An engine on a fake model, and what its requests have delivered.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +17,7 @@
 #include "fake_runner.h"
 
 #include "core/engine.h"
+#include "core/errors.h"
 
 namespace llamad {
 
@@ -26,6 +32,7 @@ inline std::unique_ptr<Request> make_request(std::string_view prompt, std::int32
 struct Result {
     std::string text;
     Tokens tokens;
+    std::vector<TokenLogprobs> logprobs;
     int n_events = 0;
     std::unique_ptr<End> end;
 };
@@ -33,12 +40,19 @@ struct Result {
 // Belongs to the thread of the test. Its end checks that each accepted request ended exactly once.
 class EngineRig {
   public:
-    explicit EngineRig(FakeModel &model, EngineLimits limits = {.max_queue = 64})
-        : model_(model), engine_(model.runner(), limits) {}
+    // `store_bytes`: of the host store; 0: none.
+    explicit EngineRig(FakeModel &model, EngineLimits limits = {.max_queue = 64}, std::size_t store_bytes = 0)
+        : EngineRig(model, limits, [&model, store_bytes](const std::function<void()> &) {
+              return std::make_unique<HostStore>(
+                  HostStore::Limits{.max_bytes = store_bytes, .can_trim = model.limits.can_trim_states});
+          }) {}
+    EngineRig(FakeModel &model, EngineLimits limits, const MakeStore &make_store)
+        : model_(model), engine_(model.runner(), limits, make_store) {}
     EngineRig(const EngineRig &) = delete;
     EngineRig &operator=(const EngineRig &) = delete;
     ~EngineRig() {
-        engine_.close();
+        CHECK_EQ(is_open(), !closed_.load()); // it closes by itself where the books turn out to be wrong
+        close();
         collect();
         for (const auto &[id, result] : results_) {
             CHECK(result.end != nullptr);
@@ -49,15 +63,31 @@ class EngineRig {
     }
 
     Engine &engine() { return engine_; }
+    const Metrics &metrics() const { return engine_.metrics(); }
+
+    void close() {
+        closed_ = true;
+        engine_.close();
+    }
 
     RequestId submit(std::unique_ptr<Request> request) {
-        const RequestId id = engine_.submit(request);
+        const RequestId id = engine_.submit(std::span(&request, 1));
         CHECK(request == nullptr);
         CHECK(results_.try_emplace(id).second);
         return id;
     }
     RequestId submit(std::string_view prompt, std::int32_t max_tokens) {
         return submit(make_request(prompt, max_tokens));
+    }
+    // All at once.
+    std::vector<RequestId> submit(std::vector<std::unique_ptr<Request>> requests) {
+        const RequestId first = engine_.submit(requests);
+        std::vector<RequestId> ids;
+        for (std::size_t i = 0; i < requests.size(); ++i) {
+            ids.push_back(first + i);
+            CHECK(requests[i] == nullptr && results_.try_emplace(ids.back()).second);
+        }
+        return ids;
     }
 
     // Waits for the request's end.
@@ -101,10 +131,12 @@ class EngineRig {
             CHECK(!result.end); // nothing comes after the end
             result.text += event.text;
             result.tokens.insert(result.tokens.end(), event.tokens.begin(), event.tokens.end());
+            std::ranges::move(event.logprobs, std::back_inserter(result.logprobs));
             ++result.n_events;
             if (event.end) {
                 CHECK_EQ(event.end->usage.completion_tokens, result.tokens.size());
                 result.end = std::move(event.end);
+                ended_.push_back(event.id);
             }
         }
     }
@@ -114,10 +146,24 @@ class EngineRig {
         return results_[id];
     }
 
+    // Who has ended, in order as long as no request is streamed.
+    const std::vector<RequestId> &ended() const { return ended_; }
+
   private:
+    bool is_open() {
+        try {
+            engine_.submit({});
+            return true;
+        } catch (const EngineClosedError &) {
+            return false;
+        }
+    }
+
     FakeModel &model_;
     Engine engine_;
     std::map<RequestId, Result> results_;
+    std::vector<RequestId> ended_;
+    std::atomic<bool> closed_{false}; // several threads may close it
 };
 
 } // namespace llamad

@@ -1,142 +1,27 @@
-// A model without weights, for tests of the engine.
+// The runner of the model without weights.
 //
 // A token is a byte, and the token that comes next is a function of every token in the KV stream: a
 // stream that holds a wrong token, or a right one in the wrong place, shows in what is generated. Each
-// decode() also checks what the engine owes a runner: batches within n_batch, slots rising, positions
-// that continue the stream, and a rollback after every failure.
+// call also checks what the engine owes a runner: batches within n_batch, slots rising, positions that
+// continue the stream, empty slots to copy and restore to, and a rollback after every failure.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <deque>
-#include <functional>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <mutex>
 #include <numeric>
 #include <span>
-#include <stdexcept>
-#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "check.h"
-#include "gate.h"
-
-#include "core/model_runner.h"
+#include "fake_model.h"
 
 namespace llamad {
-
-using Tokens = std::vector<TokenId>;
-
-inline constexpr TokenId kEndToken = 0;    // ends a generation; has no bytes
-inline constexpr TokenId kPoisonToken = 1; // no batch that holds it can be computed
-inline constexpr std::size_t kVocabulary = 256;
-
-inline Tokens tokens_of(std::string_view text) {
-    Tokens tokens;
-    for (const char byte : text) {
-        tokens.push_back(static_cast<unsigned char>(byte));
-    }
-    return tokens;
-}
-
-// The token that follows the tokens in a stream.
-using NextToken = std::function<TokenId(std::span<const TokenId>)>;
-
-// Some lower-case letter that depends on every token before it and on their order.
-inline TokenId babble(std::span<const TokenId> tokens) {
-    std::uint32_t hash = 2166136261U;
-    for (const TokenId token : tokens) {
-        hash = (hash ^ static_cast<std::uint32_t>(token)) * 16777619U;
-    }
-    return static_cast<TokenId>('a' + (hash >> 8U) % 26);
-}
-
-// Says `text` after the last '>' of the stream, then ends.
-inline NextToken recite(std::string_view text) {
-    return [script = tokens_of(text)](std::span<const TokenId> tokens) {
-        const auto said =
-            static_cast<std::size_t>(std::find(tokens.rbegin(), tokens.rend(), '>') - tokens.rbegin());
-        return said < script.size() ? script[said] : kEndToken;
-    };
-}
-
-// What a correct engine generates from `prompt`.
-inline Tokens generated(const NextToken &next, Tokens tokens, std::size_t max_tokens) {
-    const std::size_t n_prompt = tokens.size();
-    while (tokens.size() - n_prompt < max_tokens) {
-        tokens.push_back(next(tokens));
-        if (tokens.back() == kEndToken) {
-            break;
-        }
-    }
-    return {tokens.begin() + static_cast<std::ptrdiff_t>(n_prompt), tokens.end()};
-}
-
-struct DecodeCall {
-    Batch rows;
-    DecodeStatus status;
-};
-
-struct TrimCall {
-    SlotId slot;
-    Pos from;
-
-    bool operator==(const TrimCall &) const = default;
-};
-
-// What the test sees of the model; outlives the runner. The settings are read by the engine thread: set
-// them before it starts.
-class FakeModel {
-  public:
-    RunnerLimits limits{.n_slots = 4, .n_ctx = 64, .n_batch = 32, .n_ubatch = 16};
-    NextToken next = babble;
-    std::size_t n_cells = std::numeric_limits<std::size_t>::max(); // KV cells of all slots together
-    bool can_trim_partly = true;
-    bool logits_are_nan = false;
-    std::deque<DecodeStatus> outcomes; // of the first decodes, in place of their own; kOk changes nothing
-
-    Gate gate;
-    std::atomic<bool> runner_freed{false};
-
-    std::vector<DecodeCall> decodes() const {
-        const std::lock_guard lock(mutex_);
-        return decodes_;
-    }
-
-    std::vector<TrimCall> trims() const {
-        const std::lock_guard lock(mutex_);
-        return trims_;
-    }
-
-    // Rows computed so far.
-    std::size_t n_computed() const {
-        std::size_t n = 0;
-        for (const DecodeCall &call : decodes()) {
-            n += call.status == DecodeStatus::kOk ? call.rows.size() : 0;
-        }
-        return n;
-    }
-
-    std::unique_ptr<ModelRunner> runner();
-
-  private:
-    friend class FakeRunner;
-
-    mutable std::mutex mutex_;
-    std::vector<DecodeCall> decodes_;
-    std::vector<TrimCall> trims_;
-};
-
-// Takes the same token as greedy sampling would, and throws in place of the `throw_at`-th.
-struct FakeChain : SamplerChain {
-    explicit FakeChain(int when = -1) : throw_at(when) {}
-    int throw_at;
-    int n_taken = 0;
-};
 
 class FakeRunner : public ModelRunner {
   public:
@@ -153,43 +38,112 @@ class FakeRunner : public ModelRunner {
 
     DecodeStatus decode(std::span<const Row> rows) override {
         check_batch(rows);
-        const DecodeStatus status = model_.gate.enter(aborted_) ? compute(rows) : DecodeStatus::kAborted;
+        DecodeStatus status = DecodeStatus::kAborted;
+        if (model_.gate.enter(aborted_)) {
+            status = compute(rows);
+        } else {
+            write(rows, /*cut_short=*/true);
+        }
         const std::lock_guard lock(model_.mutex_);
         model_.decodes_.push_back({.rows = {rows.begin(), rows.end()}, .status = status});
         return status;
     }
 
-    std::span<const float> logits(std::size_t row) override {
-        logits_.fill(model_.logits_are_nan ? std::numeric_limits<float>::quiet_NaN() : 0.0F);
-        if (!model_.logits_are_nan) {
-            logits_.at(static_cast<std::size_t>(next_at(row))) = 2.0F;
-            logits_.at('?') = 1.0F; // the second choice
+    void sample(std::span<SampleTask> tasks) override {
+        for (SampleTask &task : tasks) {
+            logits_.fill(model_.logits_are_nan ? std::numeric_limits<float>::quiet_NaN() : 0.0F);
+            if (!model_.logits_are_nan) {
+                logits_.at(static_cast<std::size_t>(next_at(task.row))) = 2.0F;
+                logits_.at('?') = 1.0F; // the second choice
+            }
+            try {
+                Picked picked = task.sampler->pick(logits_);
+                task.token = picked.token;
+                task.logprobs = std::move(picked.logprobs);
+            } catch (const std::exception &failure) {
+                task.error = failure.what();
+            }
         }
-        return logits_;
-    }
-
-    TokenId sample(SamplerChain &chain, std::size_t row) override {
-        auto &fake = dynamic_cast<FakeChain &>(chain);
-        if (fake.n_taken++ == fake.throw_at) {
-            throw std::runtime_error("dead end");
-        }
-        return next_at(row);
     }
 
     bool trim(SlotId slot, Pos from) override {
-        Tokens &stream = stream_of(slot);
+        Stream &stream = stream_of(slot);
         const auto n_kept = static_cast<std::size_t>(from);
         CHECK(n_kept <= stream.size());
-        {
+        if (n_kept < stream.size()) {
             const std::lock_guard lock(model_.mutex_);
             model_.trims_.push_back({slot, from});
         }
-        if (!model_.can_trim_partly && n_kept > 0 && n_kept < stream.size()) {
+        if (!model_.limits.can_trim && n_kept > 0 && n_kept < stream.size()) {
             return false;
         }
         stream.resize(n_kept);
         torn_[static_cast<std::size_t>(slot)] = false;
         return true;
+    }
+
+    bool copy(SlotId from, SlotId to) override {
+        CHECK(from != to && stream_of(to).empty() && !torn_[static_cast<std::size_t>(from)]);
+        if (!model_.can_copy) {
+            return false;
+        }
+        stream_of(to) = stream_of(from);
+        if (!model_.limits.unified) {
+            pass_through_state(stream_of(to));
+        }
+        const std::lock_guard lock(model_.mutex_);
+        model_.copies_.push_back({from, to});
+        return true;
+    }
+
+    KvState save(SlotId slot) override {
+        CHECK(!torn_[static_cast<std::size_t>(slot)]);
+        const Stream &stream = stream_of(slot);
+        if (!model_.can_save) {
+            return {};
+        }
+        const std::size_t size = stream.size() * sizeof(KvCell);
+        KvState state{.data = std::make_unique<std::byte[]>(size), .size = size};
+        std::copy_n(reinterpret_cast<const std::byte *>(stream.data()), size, state.data.get());
+        return state;
+    }
+
+    bool restore(SlotId slot, std::span<const std::byte> state) override {
+        Stream &stream = stream_of(slot);
+        CHECK(stream.empty());
+        const std::size_t n = state.size() / sizeof(KvCell);
+        if (!model_.can_restore || n_used() + n > model_.n_cells) {
+            return false;
+        }
+        stream.resize(n);
+        std::memcpy(stream.data(), state.data(), state.size());
+        pass_through_state(stream);
+        const std::lock_guard lock(model_.mutex_);
+        model_.restores_.push_back(slot);
+        return true;
+    }
+
+    // What the slot really holds.
+    std::span<const KvCell> cells(SlotId slot) const { return streams_.at(static_cast<std::size_t>(slot)); }
+    Tokens tokens(SlotId slot) const {
+        Tokens tokens;
+        for (const KvCell &cell : cells(slot)) {
+            tokens.push_back(cell.token);
+        }
+        return tokens;
+    }
+
+    // Cells in use.
+    std::size_t n_used() const {
+        std::vector<bool> counted(last_id_ + 1, false);
+        std::size_t n = 0;
+        for (const Stream &stream : streams_) {
+            for (const KvCell &cell : stream) {
+                n += counted[cell.id] ? 0 : 1;
+                counted[cell.id] = true;
+            }
+        }
+        return n;
     }
 
     std::string_view token_bytes(TokenId token) const override {
@@ -205,7 +159,16 @@ class FakeRunner : public ModelRunner {
     }
 
   private:
-    Tokens &stream_of(SlotId slot) { return streams_.at(static_cast<std::size_t>(slot)); }
+    using Stream = std::vector<KvCell>;
+
+    Stream &stream_of(SlotId slot) { return streams_.at(static_cast<std::size_t>(slot)); }
+
+    void pass_through_state(Stream &stream) {
+        for (std::size_t i = 0; i < stream.size(); ++i) {
+            stream[i].id = ++last_id_;
+            stream[i].missing = !model_.limits.can_trim_states && i + kWindow < stream.size();
+        }
+    }
 
     void check_batch(std::span<const Row> rows) {
         CHECK(!rows.empty() && std::cmp_less_equal(rows.size(), model_.limits.n_batch));
@@ -225,27 +188,32 @@ class FakeRunner : public ModelRunner {
             forced = model_.outcomes.front();
             model_.outcomes.pop_front();
         }
-        std::size_t n_used = rows.size();
-        for (const Tokens &stream : streams_) {
-            n_used += stream.size();
-        }
-        if (n_used > model_.n_cells || forced == DecodeStatus::kNoRoom) {
+        if (n_used() + rows.size() > model_.n_cells || forced == DecodeStatus::kNoRoom) {
             return DecodeStatus::kNoRoom;
         }
         const bool fails = forced == DecodeStatus::kFailed || std::ranges::any_of(rows, [](const Row &row) {
                                return row.token == kPoisonToken;
                            });
+        write(rows, fails);
+        return fails ? DecodeStatus::kFailed : DecodeStatus::kOk;
+    }
+
+    // Where it is `cut_short`, half of the rows are written and all slots are to be rolled back.
+    void write(std::span<const Row> rows, bool cut_short) {
         next_.assign(rows.size(), -1);
-        for (std::size_t i = 0; i < (fails ? rows.size() / 2 : rows.size()); ++i) {
-            stream_of(rows[i].slot).push_back(rows[i].token);
+        for (std::size_t i = 0; i < (cut_short ? rows.size() / 2 : rows.size()); ++i) {
+            const std::uint32_t id = ++last_id_;
+            Stream &stream = stream_of(rows[i].slot);
+            const auto window = std::span(stream).last(std::min(kWindow, stream.size()));
+            CHECK(std::ranges::none_of(window, &KvCell::missing));
+            stream.push_back({.missing = false, .token = rows[i].token, .id = id, .origin = id});
             if (rows[i].wants_logits) {
-                next_[i] = model_.next(stream_of(rows[i].slot));
+                next_[i] = model_.next(tokens(rows[i].slot));
             }
         }
         for (const Row &row : rows) {
-            torn_[static_cast<std::size_t>(row.slot)] = fails;
+            torn_[static_cast<std::size_t>(row.slot)] = cut_short;
         }
-        return fails ? DecodeStatus::kFailed : DecodeStatus::kOk;
     }
 
     TokenId next_at(std::size_t row) const {
@@ -255,9 +223,10 @@ class FakeRunner : public ModelRunner {
     }
 
     FakeModel &model_;
-    std::vector<Tokens> streams_;
+    std::vector<Stream> streams_;
     std::vector<bool> torn_; // by slot: a failure is to be rolled back
     std::vector<TokenId> next_;
+    std::uint32_t last_id_ = 0;
     std::array<float, kVocabulary> logits_{};
     std::array<char, kVocabulary> bytes_{};
     std::atomic<bool> aborted_{false};

@@ -80,7 +80,7 @@ TEST("a failure that does not come back costs nobody anything") {
 
 TEST("what cannot be rolled back fails, and the engine goes on") {
     FakeModel model;
-    model.can_trim_partly = false;
+    model.limits = with_memory(Memory::kRecurrent, model.limits);
     model.outcomes = {DecodeStatus::kOk, DecodeStatus::kOk, DecodeStatus::kFailed};
     model.gate.hold();
     EngineRig rig(model);

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "check.h"
@@ -111,6 +112,28 @@ TEST("forbidden tokens are never taken") {
     auto request = make_request("hello", 4);
     request->forbidden = tokens_of("abcdefghijklmnopqrstuvwxyz");
     CHECK_EQ(rig.run(std::move(request)).text, "????");
+}
+
+TEST("logprobs come with every token, for those who ask") {
+    FakeModel model;
+    EngineRig rig(model);
+    for (const std::int32_t n_logprobs : {-1, 0, 2}) {
+        for (const bool stream : {false, true}) {
+            auto request = make_request("hello", 6);
+            request->n_logprobs = n_logprobs;
+            request->stream = stream;
+            const Result &result = rig.run(std::move(request));
+            REQUIRE(result.tokens.size() == 6 && result.logprobs.size() == (n_logprobs < 0 ? 0 : 6));
+            for (std::size_t i = 0; i < result.logprobs.size(); ++i) {
+                const TokenLogprobs &logprobs = result.logprobs[i];
+                CHECK_EQ(logprobs.token, result.tokens[i]);
+                CHECK(logprobs.logprob < 0 && logprobs.logprob > -10);
+                REQUIRE(std::cmp_equal(logprobs.top.size(), n_logprobs));
+                CHECK(n_logprobs <= 0 || logprobs.top[0] == std::pair(logprobs.token, logprobs.logprob));
+                CHECK(n_logprobs < 2 || logprobs.top[1].first == '?'); // the model's second choice
+            }
+        }
+    }
 }
 
 TEST("a running request gets a token between two chunks of somebody's prompt") {

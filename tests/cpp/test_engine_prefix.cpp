@@ -14,9 +14,9 @@ namespace {
 
 // One slot, so that each request meets the stream of the one before it.
 struct OneSlot {
-    explicit OneSlot(bool can_trim_partly = true) {
+    explicit OneSlot(Memory memory = Memory::kFull) {
         model.limits.n_slots = 1;
-        model.can_trim_partly = can_trim_partly;
+        model.limits = with_memory(memory, model.limits);
         rig = std::make_unique<EngineRig>(model);
     }
     // Runs a request to its end and returns its answer.
@@ -61,14 +61,14 @@ TEST("a prompt that is wholly there computes its last token") {
 }
 
 TEST("a memory that cannot be trimmed computes everything again, correctly") {
-    OneSlot one(/*can_trim_partly=*/false);
+    OneSlot one(Memory::kRecurrent);
     one.run("SYSTEM: ABC", 0);
     one.run("SYSTEM: ABCDEF", 0);
-    CHECK_EQ(one.model.trims(), std::vector<TrimCall>{{0, 11}, {0, 0}});
+    CHECK_EQ(one.model.trims(), std::vector<TrimCall>{{0, 0}});
 }
 
 TEST("such a memory still serves a prompt that only continues") {
-    OneSlot one(/*can_trim_partly=*/false);
+    OneSlot one(Memory::kRecurrent);
     const std::string answer = one.run("QUESTION", 0);
     one.run("QUESTION" + answer + "AND NOW", 8 + 4);
     CHECK(one.model.trims().empty());
@@ -84,13 +84,13 @@ TEST("a stream with nothing in common is dropped") {
 TEST("conversations keep to their slots") {
     FakeModel model;
     EngineRig rig(model);
-    for (const char *prompt : {"ALPHA", "BRAVO", "CHARLIE"}) {
-        rig.run(prompt, 3);
+    for (const char letter : {'A', 'B', 'C'}) {
+        rig.run(std::string(40, letter), 3);
     }
-    for (const char *prompt : {"CHARLIE+", "ALPHA+", "BRAVO+"}) {
-        const Result &result = rig.run(prompt, 3);
-        CHECK_EQ(result.end->usage.cached_tokens, result.end->usage.prompt_tokens - 1);
+    for (const char letter : {'C', 'A', 'B'}) {
+        CHECK_EQ(rig.run(std::string(40, letter) + '+', 3).end->usage.cached_tokens, 40);
     }
+    CHECK(model.copies().empty());
 }
 
 TEST("what a cancelled request computed serves the next") {

@@ -2,11 +2,15 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <random>
+#include <span>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "check.h"
@@ -28,12 +32,19 @@ struct Asked {
     std::int32_t max_tokens;
 };
 
-// Submitters, cancellers and one consumer on one engine.
+// Submitters, cancellers, who also wake the engine for nothing, and one consumer on one engine with a small
+// store.
 class Crowd {
   public:
     // `close_after`: closes the engine once so many requests have been accepted; 0: when all are done.
     explicit Crowd(FakeModel &model, std::size_t close_after = 0)
-        : engine_(model.runner(), {.max_queue = 32}), close_after_(close_after) {}
+        : engine_(model.runner(), {.max_queue = 32},
+                  [this, &model](std::function<void()> wake) {
+                      wake_ = std::move(wake);
+                      return std::make_unique<HostStore>(HostStore::Limits{
+                          .max_bytes = 150 * sizeof(KvCell), .can_trim = model.limits.can_trim_states});
+                  }),
+          close_after_(close_after) {}
 
     void run() {
         std::thread consumer([this] { consume(); });
@@ -87,35 +98,54 @@ class Crowd {
   private:
     void submit_all(unsigned seed) {
         std::mt19937 random(seed);
-        for (std::size_t n = 0; n < kPerSubmitter; ++n) {
-            Asked asked{.prompt = std::string(1 + random() % 20, static_cast<char>('A' + random() % 4)),
+        for (std::size_t n_left = kPerSubmitter; n_left > 0;) {
+            Asked asked{.prompt = std::string(1 + random() % 40, static_cast<char>('A' + random() % 4)),
                         .max_tokens = static_cast<std::int32_t>(1 + random() % 12)};
             asked.prompt += std::to_string(random() % 100);
             if (random() % 20 == 0) {
                 asked.prompt += static_cast<char>(kPoisonToken);
             }
-            auto request = make_request(asked.prompt, asked.max_tokens);
-            request->stream = random() % 2 == 0;
-            if (random() % 3 == 0) {
-                request->chain = std::make_unique<FakeChain>(random() % 10 == 0 ? 2 : -1);
+            std::vector<std::unique_ptr<Request>> requests;
+            const std::size_t n_copies = std::min<std::size_t>(1 + random() % 3, n_left);
+            while (requests.size() < n_copies) {
+                requests.push_back(one_of_them(asked, random));
             }
-            if (!submit(std::move(request), asked)) {
+            n_left -= n_copies;
+            if (!submit(requests, asked)) {
                 return;
             }
         }
     }
 
+    static std::unique_ptr<Request> one_of_them(const Asked &asked, std::mt19937 &random) {
+        auto request = make_request(asked.prompt, asked.max_tokens);
+        request->stream = random() % 2 == 0;
+        request->priority = static_cast<std::int32_t>(random() % 2);
+        request->client = std::to_string(random() % 3);
+        request->cache_salt = random() % 4 == 0 ? "salt" : "";
+        if (random() % 30 == 0) {
+            request->timeout_s = 0.0005;
+        }
+        if (random() % 3 == 0) {
+            request->chain = std::make_unique<FakeChain>(random() % 10 == 0 ? 2 : -1);
+        }
+        return request;
+    }
+
     // Tries again while the queue is full. False: the engine is closed.
-    bool submit(std::unique_ptr<Request> request, const Asked &asked) {
+    bool submit(std::span<std::unique_ptr<Request>> requests, const Asked &asked) {
         const TimePoint deadline = Clock::now() + kPatience;
         while (Clock::now() < deadline) {
             try {
-                const RequestId id = engine_.submit(request);
+                const RequestId first = engine_.submit(requests);
                 {
                     const std::lock_guard lock(mutex_);
-                    CHECK(asked_.try_emplace(id, asked).second);
+                    for (std::size_t i = 0; i < requests.size(); ++i) {
+                        CHECK(asked_.try_emplace(first + i, asked).second);
+                    }
                 }
-                if (++n_accepted_ == close_after_) {
+                const std::size_t n_before = n_accepted_.fetch_add(requests.size());
+                if (n_before < close_after_ && n_before + requests.size() >= close_after_) {
                     engine_.close();
                 }
                 return true;
@@ -140,6 +170,7 @@ class Crowd {
             }
             seen = n_accepted;
             engine_.cancel(n_accepted + random() % 3); // near the newest: waiting, running, or not there yet
+            wake_();
         }
     }
 
@@ -162,6 +193,7 @@ class Crowd {
         all_ended_ = true;
     }
 
+    std::function<void()> wake_;
     Engine engine_;
     const std::size_t close_after_;
     std::mutex mutex_;
@@ -184,10 +216,22 @@ TEST("every accepted request ends exactly once, with the right tokens") {
     CHECK(crowd.ended(FinishReason::kLength) > 0 && crowd.ended(FinishReason::kError) > 0);
 }
 
-TEST("the same with a cache that is too small and cannot be trimmed") {
+TEST("the same with a cache that is too small and cannot always be trimmed") {
+    for (const Memory memory : {Memory::kRecurrent, Memory::kSlidingWindow}) {
+        FakeModel model;
+        model.limits = with_memory(memory, model.limits);
+        model.n_cells = 60;
+        Crowd crowd(model);
+        crowd.run();
+        crowd.check();
+        CHECK_EQ(crowd.n_accepted(), kSubmitters * kPerSubmitter);
+    }
+}
+
+TEST("the same with one pool of cells for all slots") {
     FakeModel model;
-    model.n_cells = 60;
-    model.can_trim_partly = false;
+    model.limits.unified = true;
+    model.n_cells = 64;
     Crowd crowd(model);
     crowd.run();
     crowd.check();

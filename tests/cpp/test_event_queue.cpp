@@ -16,7 +16,7 @@ using namespace llamad;
 namespace {
 
 Event event(RequestId id, std::string text, Tokens tokens = {}) {
-    return {.id = id, .text = std::move(text), .tokens = std::move(tokens), .end = nullptr};
+    return {.id = id, .text = std::move(text), .tokens = std::move(tokens), .logprobs = {}, .end = nullptr};
 }
 
 Event last_event(RequestId id, std::string text, FinishReason reason) {
@@ -73,6 +73,20 @@ TEST("events of one request are joined, in order of the first") {
     CHECK_EQ(events[1].tokens, Tokens{2, 3, 4});
     CHECK(events[1].end == nullptr);
     CHECK_EQ(events[2].id, 3);
+}
+
+TEST("logprobs are joined like their tokens") {
+    EventQueue queue;
+    for (const TokenId token : {3, 4}) {
+        Event one = event(1, "a", {token});
+        one.logprobs.push_back({.token = token, .logprob = -1.0F, .top = {{token, -1.0F}}});
+        publish(queue, std::move(one));
+    }
+    const std::vector<Event> events = queue.drain();
+    REQUIRE(events.size() == 1 && events[0].logprobs.size() == 2);
+    CHECK_EQ(events[0].logprobs[0].token, 3);
+    CHECK_EQ(events[0].logprobs[1].token, 4);
+    CHECK_EQ(events[0].logprobs[1].top.size(), 1);
 }
 
 TEST("wait returns at once where there is something, and false where nothing comes") {

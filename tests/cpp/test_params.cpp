@@ -60,6 +60,7 @@ void check_limits(const char *name, Value Params::*field,
 TEST("the defaults are valid") {
     CHECK_EQ(complaint(valid<EngineConfig>()).second, "");
     CHECK_EQ(complaint(SamplingParams{}).second, "");
+    CHECK_EQ(complaint(RequestOptions{}).second, "");
 }
 
 TEST("an engine needs a model") { CHECK_EQ(complaint(EngineConfig{}).first, "model_path"); }
@@ -75,6 +76,37 @@ TEST("limits of the engine's numbers") {
     check_limits("n_gpu_layers", &EngineConfig::n_gpu_layers, {-1, 0, kMax}, {-2});
     check_limits("main_gpu", &EngineConfig::main_gpu, {0, 7}, {-1});
     check_limits("max_queue", &EngineConfig::max_queue, {0, kMax}, {-1});
+    check_limits("queue_timeout_s", &EngineConfig::queue_timeout_s, {0.0F, 0.5F}, {-1.0F, kNan, kInf});
+    check_limits("request_timeout_s", &EngineConfig::request_timeout_s, {0.0F, 60.0F}, {-1.0F, kNan, kInf});
+    check_limits("prefix_cache_mib", &EngineConfig::prefix_cache_mib, {-1, 0, kMax}, {-2});
+}
+
+TEST("limits of rope's numbers") {
+    check_limits("rope_scale", &EngineConfig::rope_scale, {0.0F, 4.0F}, {-1.0F, kNan, kInf});
+    check_limits("rope_freq_base", &EngineConfig::rope_freq_base, {0.0F, 1e6F}, {-1.0F, kNan, kInf});
+    check_limits("rope_freq_scale", &EngineConfig::rope_freq_scale, {0.0F, 0.25F}, {-1.0F, kNan, kInf});
+    check_limits("yarn_orig_ctx", &EngineConfig::yarn_orig_ctx, {0, 4096}, {-1});
+    check_limits("yarn_ext_factor", &EngineConfig::yarn_ext_factor, {-1.0F, 0.0F, 1.0F}, {kNan, kInf});
+    check_limits("yarn_attn_factor", &EngineConfig::yarn_attn_factor, {-1.0F, 1.0F}, {kNan, kInf});
+    check_limits("yarn_beta_fast", &EngineConfig::yarn_beta_fast, {-1.0F, 32.0F}, {kNan, kInf});
+    check_limits("yarn_beta_slow", &EngineConfig::yarn_beta_slow, {-1.0F, 1.0F}, {kNan, kInf});
+    EngineConfig twice = valid<EngineConfig>();
+    twice.rope_scale = 4;
+    twice.rope_freq_scale = 0.25F;
+    CHECK_EQ(complaint(twice).first, "rope_freq_scale");
+}
+
+TEST("a directory for states is of no use without a store") {
+    EngineConfig config = valid<EngineConfig>();
+    config.prefix_cache_dir = "states";
+    CHECK_EQ(complaint(config).second, "");
+    config.prefix_cache_mib = 0;
+    CHECK_EQ(complaint(config).first, "prefix_cache_dir");
+}
+
+TEST("limits of a request's place among others") {
+    check_limits("n", &RequestOptions::n, {1, kMaxChoices}, {0, -1, kMaxChoices + 1});
+    check_limits("timeout_s", &RequestOptions::timeout_s, {0.0F, 0.1F}, {-0.1F, kNan, kInf});
 }
 
 TEST("a batch has room for a row of every slot") {
@@ -88,6 +120,7 @@ TEST("a batch has room for a row of every slot") {
 
 TEST("names the engine knows") {
     check_limits("flash_attn", &EngineConfig::flash_attn, {"auto", "on", "off"}, {"", "On", "true"});
+    check_limits("rope_scaling", &EngineConfig::rope_scaling, {"", "none", "linear", "yarn"}, {"longrope"});
     check_limits("cache_type_k", &EngineConfig::cache_type_k, {"f32", "f16", "bf16", "q8_0"},
                  {"", "f64", "q6_K"});
     check_limits("cache_type_v", &EngineConfig::cache_type_v, {"f16", "q4_0", "iq4_nl"}, {"F16", "int8"});
@@ -124,6 +157,18 @@ TEST("max_tokens is at least 1 where given") {
     params.max_tokens = 0;
     CHECK_EQ(complaint(params).first, "max_tokens");
     CHECK(complaint(params).second.ends_with("got 0"));
+}
+
+TEST("logprobs are of 0 to 20 tokens where asked for") {
+    SamplingParams params;
+    for (const std::int32_t allowed : {0, 20}) {
+        params.logprobs = allowed;
+        CHECK_EQ(complaint(params).second, "");
+    }
+    for (const std::int32_t refused : {-1, 21}) {
+        params.logprobs = refused;
+        CHECK_EQ(complaint(params).first, "logprobs");
+    }
 }
 
 TEST("a bias is for a token and at most finite") {

@@ -1,11 +1,13 @@
 #include <algorithm>
-#include <limits>
+#include <bit>
+#include <cstdint>
+#include <memory>
 #include <random>
 #include <stdexcept>
 #include <vector>
 
 #include "check.h"
-#include "fake_runner.h"
+#include "logits.h"
 
 #include "core/sampler.h"
 
@@ -13,8 +15,7 @@ using namespace llamad;
 
 namespace {
 
-constexpr float kInf = std::numeric_limits<float>::infinity();
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+using Tokens = std::vector<TokenId>;
 
 TokenId argmax_naively(const std::vector<float> &logits, const Tokens &forbidden) {
     TokenId best = -1;
@@ -28,22 +29,40 @@ TokenId argmax_naively(const std::vector<float> &logits, const Tokens &forbidden
     return best;
 }
 
-// A runner that has just computed "a" in slot 0.
-struct ReadyRunner {
-    explicit ReadyRunner(bool logits_are_nan = false) {
-        model.logits_are_nan = logits_are_nan;
-        runner = model.runner();
-        const Batch rows{{.token = 'a', .pos = 0, .slot = 0, .wants_logits = true}};
-        CHECK_EQ(runner->decode(rows), DecodeStatus::kOk);
+TokenId argmax_except(std::vector<float> logits, const Tokens &forbidden) {
+    return llamad::argmax_except(std::span(logits), forbidden);
+}
+
+// Takes the second token, and throws from the second time on.
+class SecondToken final : public SamplerChain {
+  public:
+    TokenId sample(std::span<float> /*logits*/) override {
+        if (n_taken++ > 0) {
+            throw std::runtime_error("dead end");
+        }
+        return 1;
     }
-    FakeModel model;
-    std::unique_ptr<ModelRunner> runner;
-    TokenId likeliest = babble(Tokens{'a'});
+    int n_taken = 0;
 };
+
+// To the bit: NaN too.
+bool same_bits(const std::vector<float> &a, const std::vector<float> &b) {
+    return std::ranges::equal(
+        a, b, {}, [](float x) { return std::bit_cast<std::uint32_t>(x); },
+        [](float x) { return std::bit_cast<std::uint32_t>(x); });
+}
 
 } // namespace
 
 TEST("argmax finds the largest logit at every place and size") {
+    for (const std::size_t size : {4095U, 4096U, 4097U, 10'000U}) {
+        std::vector<float> logits(size, -5.0F);
+        for (const std::size_t at : {std::size_t{0}, std::size_t{4095} % size, size / 2, size - 1}) {
+            logits[at] = -1.0F;
+            CHECK_EQ(argmax(logits), at);
+            logits[at] = -5.0F;
+        }
+    }
     for (std::size_t size = 1; size < 200; ++size) {
         std::vector<float> logits(size, -5.0F);
         for (std::size_t i = 0; i < size; ++i) {
@@ -90,17 +109,15 @@ TEST("argmax is -1 where no token can be taken") {
 TEST("argmax_except agrees with its definition") {
     std::mt19937 random(4711);
     for (int round = 0; round < 5000; ++round) {
-        std::vector<float> logits(random() % 200);
-        for (float &logit : logits) { // few values, so that there are ties
-            const auto kind = random() % 20;
-            logit = kind == 0 ? kNan : kind == 1 ? -kInf : static_cast<float>(random() % 7);
-        }
+        std::vector<float> logits = awkward_row(random, random() % 200);
         Tokens forbidden(random() % 12);
         for (TokenId &token : forbidden) {
             token = static_cast<TokenId>(random() % 210) - 5; // some are not in the vocabulary
         }
         CHECK_EQ(argmax(logits), argmax_naively(logits, {}));
-        CHECK_EQ(argmax_except(logits, forbidden), argmax_naively(logits, forbidden));
+        const std::vector<float> before = logits;
+        CHECK_EQ(llamad::argmax_except(std::span(logits), forbidden), argmax_naively(logits, forbidden));
+        CHECK(same_bits(logits, before));
     }
 }
 
@@ -110,23 +127,43 @@ TEST("argmax_except is -1 where every token is forbidden") {
 }
 
 TEST("without a chain the sampler takes the likeliest token that is allowed") {
-    ReadyRunner ready;
-    CHECK_EQ(Sampler(nullptr, {}).pick(*ready.runner, 0), ready.likeliest);
-    CHECK_EQ(Sampler(nullptr, {ready.likeliest}).pick(*ready.runner, 0), '?');
+    std::vector<float> logits{1.0F, 3.0F, 2.0F};
+    CHECK_EQ(Sampler(nullptr, {}).pick(logits).token, 1);
+    CHECK_EQ(Sampler(nullptr, {1, 1}).pick(logits).token, 2);
+    CHECK_EQ(logits, std::vector{1.0F, 3.0F, 2.0F});
+    CHECK_THROWS(std::runtime_error, Sampler(nullptr, {0, 1, 2}).pick(logits));
 }
 
 TEST("logits without a usable number throw") {
-    ReadyRunner ready(/*logits_are_nan=*/true);
-    Sampler sampler(nullptr, {});
-    CHECK_THROWS(std::runtime_error, sampler.pick(*ready.runner, 0));
+    std::vector<float> logits(10, kNan);
+    CHECK_THROWS(std::runtime_error, Sampler(nullptr, {}).pick(logits));
+    CHECK_THROWS(std::runtime_error, Sampler(nullptr, {}).pick({}));
 }
 
 TEST("a chain decides, and its exceptions pass") {
-    ReadyRunner ready;
-    auto chain = std::make_unique<FakeChain>(/*when=*/1);
-    const FakeChain &seen = *chain;
-    Sampler sampler(std::move(chain), {ready.likeliest}); // the ban is the chain's business
-    CHECK_EQ(sampler.pick(*ready.runner, 0), ready.likeliest);
-    CHECK_THROWS(std::runtime_error, sampler.pick(*ready.runner, 0));
+    std::vector<float> logits{1.0F, 3.0F, 2.0F};
+    auto chain = std::make_unique<SecondToken>();
+    const SecondToken &seen = *chain;
+    Sampler sampler(std::move(chain), {1}); // the ban is the chain's business
+    CHECK_EQ(sampler.pick(logits).token, 1);
+    CHECK_THROWS(std::runtime_error, sampler.pick(logits));
     CHECK_EQ(seen.n_taken, 2);
+}
+
+TEST("logprobs are the model's own, and only there when asked for") {
+    std::vector<float> logits{1.0F, 3.0F, 2.0F, -kInf};
+    CHECK(!Sampler(nullptr, {}).pick(logits).logprobs.has_value());
+    const auto none_beside = Sampler(nullptr, {}, 0).pick(logits).logprobs;
+    REQUIRE(none_beside.has_value());
+    CHECK(none_beside->top.empty());
+    const auto logprobs = Sampler(nullptr, {1}, 20).pick(logits).logprobs; // the ban changes nothing in them
+    REQUIRE(logprobs.has_value());
+    CHECK_EQ(logprobs->token, 2);
+    REQUIRE(logprobs->top.size() == 3);
+    CHECK_EQ(logprobs->top[0].first, 1);
+    CHECK_EQ(logprobs->top[1].second, logprobs->logprob);
+    const auto chained = Sampler(std::make_unique<SecondToken>(), {}, 1).pick(logits).logprobs;
+    REQUIRE(chained.has_value());
+    CHECK_EQ(chained->token, 1);
+    CHECK_EQ(chained->logprob, logprobs->top[0].second);
 }

@@ -1,62 +1,24 @@
-#include <sstream>
+// Who gets which slot. What is computed next is in test_scheduler_batches.
+#include <memory>
+#include <stdexcept>
 #include <string>
-#include <string_view>
 
 #include "check.h"
-#include "engine_rig.h"
-
-#include "core/scheduler.h"
+#include "desk.h"
+#include "store_rig.h"
 
 using namespace llamad;
 
 namespace {
 
-constexpr RunnerLimits kLimits{.n_slots = 4, .n_ctx = 64, .n_batch = 16, .n_ubatch = 12};
-constexpr std::size_t kChunk = 4;
+const std::string kStem(40, 's');  // worth keeping
+const std::string kShort(10, 's'); // not worth it
 
-// A scheduler whose decisions are carried out at once, without a model.
-struct Desk {
-    explicit Desk(const RunnerLimits &limits = kLimits) : scheduler(limits) {}
-
-    void wait(std::string_view prompt) {
-        auto request = make_request(prompt, 50);
-        request->id = ++last_id;
-        scheduler.waiting().push(std::move(request));
-    }
-    // Places the next waiting request where the scheduler wants it.
-    Placement place() {
-        const std::optional<Placement> placement = scheduler.next_placement();
-        REQUIRE(placement.has_value());
-        scheduler.place(placement->slot, placement->n_kept);
-        return *placement;
-    }
-    // Computes the prompt in `slot` and samples `token`.
-    void answer(SlotId slot, TokenId token) {
-        scheduler.slot(slot).advance(scheduler.slot(slot).pending().size());
-        scheduler.slot(slot).sequence().append(token, *runner);
-    }
-    // Leaves a stream that holds `tokens` in an idle slot.
-    void leave(SlotId slot, std::string_view tokens) {
-        scheduler.slot(slot).start(std::make_unique<Sequence>(make_request(tokens, 9), kLimits.n_ctx, 0), 0);
-        scheduler.slot(slot).advance(tokens.size());
-        scheduler.slot(slot).release();
-    }
-
-    Scheduler scheduler;
-    FakeModel model;
-    std::unique_ptr<ModelRunner> runner = model.runner();
-    RequestId last_id = 0;
-};
-
-// "slot:token@pos", with a ! where logits are wanted.
-std::string show(const Batch &batch) {
-    std::ostringstream text;
-    for (std::size_t i = 0; i < batch.size(); ++i) {
-        const Row &row = batch[i];
-        text << (i > 0 ? " " : "") << row.slot << ':' << static_cast<char>(row.token) << '@' << row.pos
-             << (row.wants_logits ? "!" : "");
-    }
-    return text.str();
+RunnerLimits unified(std::int32_t n_cells) {
+    RunnerLimits limits = kDeskLimits;
+    limits.unified = true;
+    limits.n_ctx = n_cells;
+    return limits;
 }
 
 } // namespace
@@ -65,10 +27,10 @@ TEST("a placement needs a request and an idle slot") {
     Desk desk;
     CHECK(!desk.scheduler.has_work());
     CHECK(!desk.scheduler.next_placement());
-    for (SlotId slot = 0; slot < kLimits.n_slots; ++slot) {
+    for (SlotId slot = 0; slot < kDeskLimits.n_slots; ++slot) {
         desk.wait("abc");
         CHECK(desk.scheduler.has_work());
-        CHECK_EQ(desk.place().slot, slot); // rule 4: the lowest
+        CHECK_EQ(desk.place().slot, slot); // rule 6: the lowest
     }
     desk.wait("abc");
     CHECK(!desk.scheduler.next_placement());
@@ -78,185 +40,237 @@ TEST("a placement needs a request and an idle slot") {
     CHECK(desk.scheduler.has_work());
 }
 
-TEST("rule 1: the longest common beginning") {
+TEST("requests come in the order of admission: urgency, then the client's share") {
     Desk desk;
-    desk.leave(0, "ab");
-    desk.leave(1, "abcX");
-    desk.leave(2, "abcdefY");
-    desk.wait("abcdefgh");
+    const RequestId first = desk.wait("aaa", {.client = "busy"});
+    const RequestId second = desk.wait("bbb", {.client = "busy"});
+    const RequestId other = desk.wait("ccc", {.client = "quiet"});
+    const RequestId urgent = desk.wait("ddd", {.priority = -1, .client = "busy"});
+    CHECK_EQ(desk.place().request, urgent); // charges its client with three tokens
+    CHECK_EQ(desk.place().request, other);
+    CHECK_EQ(desk.place().request, first); // level again
+    CHECK_EQ(desk.place().request, second);
+}
+
+TEST("a client is charged with the tokens that it does not find") {
+    Desk desk;
+    desk.leave(0, kStem);
+    desk.wait(kStem + "A", {.client = "cached"});
+    desk.wait("BBBBB", {.client = "cached"});
+    desk.wait("CCC", {.client = "new"});
+    CHECK_EQ(desk.place().slot, 0); // one token
+    CHECK_EQ(desk.place().n_cached, 0);
+    CHECK_EQ(desk.scheduler.slot(0).sequence().served(), 1.0);
+    CHECK_EQ(desk.scheduler.slot(1).sequence().served(), 3.0); // of "new"
+}
+
+TEST("rule 1: who would compute what is being computed waits, and others pass") {
+    Desk desk;
+    CHECK_EQ(desk.place(kStem + "A"), "slot 0: 0");
+    const RequestId waiter = desk.wait(kStem + "B");
+    CHECK_EQ(desk.next(), 0);
+    CHECK_EQ(desk.place("another"), "slot 1: 0");
+    desk.scheduler.slot(0).advance(39);
+    CHECK_EQ(desk.next(), 0);
+    desk.scheduler.slot(0).advance(1);
     const Placement placement = desk.place();
-    CHECK_EQ(placement.slot, 2);
-    CHECK_EQ(placement.n_kept, 6);
-    desk.wait("abcdefgh"); // the best one is taken now
-    CHECK_EQ(desk.place().slot, 1);
+    CHECK_EQ(placement.request, waiter);
+    CHECK_EQ(show(placement), "slot 2: 40 from slot 0");
 }
 
-TEST("rule 1: a beginning that all chats share is not worth another one's prefix") {
+TEST("rule 1: a short beginning is not waited for") {
     Desk desk;
-    desk.leave(0, "<chat>how are you today?");
-    desk.wait("<chat>why is the sky blue?");
-    const Placement elsewhere = desk.place();
-    CHECK_EQ(elsewhere.slot, 1);
-    CHECK_EQ(elsewhere.n_kept, 0);
-    desk.wait("<chat>how are you today? fine"); // goes on with the conversation
-    CHECK_EQ(desk.place().slot, 0);
+    CHECK_EQ(desk.place(kShort + "A"), "slot 0: 0");
+    CHECK_EQ(desk.place(kShort + "B"), "slot 1: 0");
 }
 
-TEST("rule 3 keeps what little the slot shares") {
+TEST("rule 1: when the first one ends early, one of the waiters goes on and the others wait for it") {
     Desk desk;
-    for (const SlotId slot : {0, 1, 2, 3}) {
-        desk.leave(slot, "<chat>how are you today?");
-    }
-    desk.wait("<chat>why is the sky blue?");
+    desk.place(kStem + kStem + "A");
+    const RequestId heir = desk.wait(kStem + kStem + "B");
+    const RequestId other = desk.wait(kStem + kStem + "C");
+    desk.scheduler.slot(0).advance(37);
+    CHECK_EQ(desk.next(), 0);
+    desk.scheduler.slot(0).release();
     const Placement placement = desk.place();
-    CHECK_EQ(placement.slot, 0);
-    CHECK_EQ(placement.n_kept, 6);
+    CHECK_EQ(placement.request, heir);
+    CHECK_EQ(show(placement), "slot 0: 37");
+    CHECK_EQ(desk.next(), 0);
+    desk.scheduler.slot(0).advance(43);
+    CHECK_EQ(desk.next(), other);
 }
 
-TEST("rule 2: no other conversation loses its prefix while a stream is empty") {
+TEST("rule 1: nobody waits for one that is less urgent") {
     Desk desk;
-    desk.leave(0, "xyz");
-    desk.leave(1, "uvw");
-    desk.wait("abc");
-    CHECK_EQ(desk.place().slot, 2);
+    desk.place(kStem + "A", {.priority = 1});
+    CHECK_EQ(desk.place(kStem + "B", {.priority = 0}), "slot 1: 0");
 }
 
-TEST("rule 3: the slot that has been idle the longest") {
-    Desk desk;
-    for (const SlotId slot : {2, 0, 3, 1}) {
-        desk.leave(slot, "xyz");
-    }
-    for (const SlotId slot : {2, 0, 3, 1}) {
-        desk.wait("abc");
-        const Placement placement = desk.place();
-        CHECK_EQ(placement.slot, slot);
-        CHECK_EQ(placement.n_kept, 0);
-    }
+TEST("rule 2: who finds his prefix on disk waits for it, and others pass") {
+    const TemporaryDirectory directory;
+    auto disk = std::make_unique<DiskStore>(
+        DiskStore::Options{.directory = directory.path(), .identity = "model", .max_bytes = 1 << 20});
+    Desk desk(kDeskLimits, std::make_unique<HostStore>(HostStore::Limits{.max_bytes = 100, .can_trim = true},
+                                                       std::move(disk)));
+    HostStore &store = desk.scheduler.prefixes().store();
+    store.put(prefix_of(kStem), state_of("stem"));
+    store.put(prefix_of("another prefix, which the memory keeps"), state_of("other")); // room for one
+    const RequestId waiter = desk.wait(kStem + "A");
+    CHECK_EQ(desk.next(), 0);
+    CHECK_EQ(desk.place("B"), "slot 0: 0");
+    CHECK(eventually([&] {
+        store.check_in();
+        return desk.next() != 0;
+    }));
+    const Placement placement = desk.place();
+    CHECK_EQ(placement.request, waiter);
+    CHECK_EQ(show(placement), "slot 1: 40 from the store");
+    CHECK_EQ(label_of(store.state(placement.entry)), "/stem");
 }
 
-TEST("one token of the prompt is left to compute") {
-    Desk desk;
-    desk.leave(1, "abcdef");
-    for (const std::string_view prompt : {"abcdef", "abc"}) {
-        desk.wait(prompt);
-        const Placement placement = desk.place();
-        CHECK_EQ(placement.slot, 1);
-        CHECK_EQ(placement.n_kept, prompt.size() - 1);
-        CHECK_EQ(desk.scheduler.slot(1).pending().size(), 1);
-        desk.scheduler.slot(1).release();
-        desk.scheduler.slot(1).forget();
-        desk.leave(1, "abcdef");
-    }
-}
-
-TEST("decoding has one row for each decoding slot, in order of slots") {
-    Desk desk;
-    CHECK(desk.scheduler.plan_decode().empty());
-    for (const std::string_view prompt : {"aaa", "bb", "c", "dddd"}) {
-        desk.wait(prompt);
-        desk.place();
-    }
-    CHECK(desk.scheduler.plan_decode().empty());
-    for (const SlotId slot : {3, 0, 1}) {
-        desk.answer(slot, 'x');
-    }
-    CHECK_EQ(show(desk.scheduler.plan_decode()), "0:x@3! 1:x@2! 3:x@4!");
+TEST("rule 3: in a unified cache who does not fit waits, and nobody passes") {
+    Desk desk(unified(150));
+    desk.place(std::string(60, 'a')); // and room for 32 more
+    const RequestId large = desk.wait(std::string(27, 'b'));
+    desk.wait("c");
+    CHECK_EQ(desk.next(), 0);
+    CHECK_EQ(desk.place("d", {.priority = -1}), "slot 1: 0"); // who comes before may
     desk.scheduler.slot(1).release();
-    CHECK_EQ(show(desk.scheduler.plan_decode()), "0:x@3! 3:x@4!");
+    desk.scheduler.slot(0).release();
+    CHECK_EQ(desk.next(), large);
 }
 
-TEST("alone, a prompt is computed n_ubatch tokens at a time") {
-    Desk desk;
-    desk.wait("abcdefghijklmnopq");
-    desk.place();
-    const Batch first = desk.scheduler.plan_prefill(kChunk);
-    CHECK_EQ(first.size(), kLimits.n_ubatch);
-    CHECK(!first.back().wants_logits);
-    desk.scheduler.slot(0).advance(first.size());
-    CHECK_EQ(show(desk.scheduler.plan_prefill(kChunk)), "0:m@12 0:n@13 0:o@14 0:p@15 0:q@16!");
+TEST("rule 3: idle slots give way, and one alone fits always") {
+    Desk desk(unified(100));
+    desk.leave(0, std::string(90, 'x'));
+    CHECK_EQ(desk.place(std::string(99, 'a')), "slot 1: 0");
+    desk.wait("b");
+    CHECK_EQ(desk.next(), 0);
 }
 
-TEST("while another request decodes, a prompt is computed within the budget") {
-    Desk desk;
-    desk.wait("a");
-    desk.place();
-    desk.answer(0, 'x');
-    desk.wait("bcdefg");
-    desk.place();
-    CHECK_EQ(show(desk.scheduler.plan_prefill(kChunk)), "1:b@0 1:c@1 1:d@2 1:e@3");
-    desk.scheduler.slot(1).advance(4);
-    CHECK_EQ(show(desk.scheduler.plan_prefill(kChunk)), "1:f@4 1:g@5!");
-}
-
-TEST("no plan for prompts is larger than the runner's batch") {
-    const RunnerLimits small{.n_slots = 2, .n_ctx = 64, .n_batch = 3, .n_ubatch = 12};
-    Desk desk(small);
-    desk.wait("abcdefgh");
-    desk.place();
-    CHECK_EQ(desk.scheduler.plan_prefill(100).size(), 3);
-    desk.answer(0, 'x');
-    desk.wait("abcdefgh");
-    desk.place();
-    CHECK_EQ(desk.scheduler.plan_prefill(100).size(), 3);
-}
-
-TEST("the oldest prompt comes first; others join where they fit in whole, slots rising") {
-    Desk desk;
-    desk.leave(2, "mm");
-    desk.wait("mmnnnnnn"); // the oldest: goes to slot 2, 6 tokens left
-    desk.wait("aaaaaaaa"); // 8 tokens: too long to join
-    desk.wait("bbbb");     // 4 tokens: joins
-    desk.wait("ccc");      // 3 tokens: no room any more
-    CHECK_EQ(desk.place().slot, 2);
-    CHECK_EQ(desk.place().slot, 0);
-    CHECK_EQ(desk.place().slot, 1);
-    CHECK_EQ(desk.place().slot, 3);
-    CHECK_EQ(show(desk.scheduler.plan_prefill(kChunk)),
-             "1:b@0 1:b@1 1:b@2 1:b@3! 2:n@2 2:n@3 2:n@4 2:n@5 2:n@6 2:n@7!");
-    desk.answer(1, 'x');
-    desk.answer(2, 'x');
-    CHECK_EQ(show(desk.scheduler.plan_prefill(kChunk)), "0:a@0 0:a@1 0:a@2 0:a@3"); // others decode
-}
-
-TEST("rows are still due unless their request has ended or fallen behind") {
-    Desk desk;
-    for (const std::string_view prompt : {"aaa", "bbb", "ccc"}) {
-        desk.wait(prompt);
-        desk.place();
+TEST("rule 3: what is shared takes room once") {
+    for (const bool shared : {true, false}) {
+        Desk desk(unified(150));
+        const std::string prompt(80, 'a');
+        desk.place(prompt + "A");
+        desk.scheduler.slot(0).advance(80);
+        desk.wait(shared ? prompt + "B" : std::string(80, 'b') + "B");
+        CHECK_EQ(desk.next() != 0, shared);
     }
-    const Batch planned = desk.scheduler.plan_prefill(kChunk);
-    CHECK(desk.scheduler.still_due(planned) == planned);
-    const std::span<const Row> rest = std::span(planned).subspan(4);      // "bb" of slot 1, and slot 2
-    CHECK_EQ(show(desk.scheduler.still_due(rest)), "2:c@0 2:c@1 2:c@2!"); // b@0 is not computed
-    desk.scheduler.slot(1).advance(1);
-    CHECK_EQ(show(desk.scheduler.still_due(rest)), "1:b@1 1:b@2! 2:c@0 2:c@1 2:c@2!");
-    desk.scheduler.slot(2).release();
-    CHECK_EQ(show(desk.scheduler.still_due(rest)), "1:b@1 1:b@2!");
-    desk.scheduler.slot(1).advance(2);
-    CHECK(desk.scheduler.still_due(rest).empty());
 }
 
-TEST("the stalest slot is the one that has kept its stream the longest without a request") {
+TEST("rule 4: the idle slot that holds the longest prefix, if little is lost beyond") {
     Desk desk;
-    CHECK(desk.scheduler.stalest() == nullptr);
-    for (const SlotId slot : {2, 0, 3}) {
+    desk.leave(0, kStem.substr(5));
+    desk.leave(2, kStem + std::string(31, 'x'));
+    desk.leave(3, kStem + std::string(31, 'y'));
+    CHECK_EQ(desk.place(kStem + "A"), "slot 2: 40");
+}
+
+TEST("rule 4: or less than in the slot that would be emptied instead") {
+    Desk desk;
+    desk.leave(0, kStem + std::string(50, 'x'));
+    for (const SlotId slot : {1, 2, 3}) {
+        desk.leave(slot, std::string(60, 'z'));
+    }
+    CHECK_EQ(desk.place(kStem + "A"), "slot 0: 40");
+}
+
+TEST("rule 5: else an empty slot, filled from where the prefix is") {
+    Desk desk(kDeskLimits, make_store(1000));
+    desk.scheduler.prefixes().store().put(prefix_of(std::string(40, 't')), state_of("t"));
+    desk.leave(0, kStem + std::string(50, 'x'));
+    desk.leave(1, "yyy");
+    CHECK_EQ(desk.place(kStem + "A"), "slot 2: 40 from slot 0");
+    CHECK_EQ(desk.place(std::string(40, 't') + "A"), "slot 3: 40 from the store");
+}
+
+TEST("rule 5: else the slot that has been idle the longest") {
+    Desk desk;
+    for (const SlotId slot : {2, 0, 3, 1}) {
         desk.leave(slot, "xyz");
     }
-    CHECK_EQ(desk.scheduler.stalest()->id(), 2);
-    desk.scheduler.slot(2).forget();
-    CHECK_EQ(desk.scheduler.stalest()->id(), 0);
+    for (const SlotId slot : {2, 0, 3, 1}) {
+        CHECK_EQ(desk.place("abc"), "slot " + std::to_string(slot) + ": 0");
+    }
 }
 
-TEST("the largest sequence is the one with the most tokens in its stream") {
+TEST("rule 5: a running slot is copied from, also while it generates") {
     Desk desk;
-    desk.leave(3, "xxxxxxxxxxxx"); // idle slots do not count
-    CHECK(desk.scheduler.largest() == nullptr);
-    for (const std::string_view prompt : {"aa", "bbbb", "ccc"}) {
-        desk.wait(prompt);
-        desk.place();
+    desk.place(kStem + "A");
+    desk.answer(0, 'x');
+    CHECK_EQ(desk.place(kStem + "AxB"), "slot 1: 41 from slot 0"); // its last token is not computed yet
+    CHECK_EQ(desk.place(kStem), "slot 2: 39 from slot 0");
+}
+
+TEST("rule 4: a short prefix, where hardly anything is lost beyond it") {
+    Desk desk;
+    desk.leave(2, "<chat>how are you today?");
+    CHECK_EQ(desk.place("<chat>why is the sky blue?"), "slot 2: 6");
+}
+
+TEST("a beginning that all chats share costs nobody a conversation, and is kept where it is") {
+    Desk desk;
+    const std::string conversation = "<chat>how are you today? " + kStem;
+    desk.leave(0, conversation);
+    CHECK_EQ(desk.place("<chat>why is the sky blue?"), "slot 1: 0"); // nor is it copied
+    desk.scheduler.slot(1).release();
+    for (const SlotId slot : {1, 2, 3}) {
+        desk.leave(slot, "another conversation, " + kStem);
     }
-    for (const SlotId slot : {0, 1, 2}) {
-        desk.answer(slot, 'y');
-    }
-    CHECK_EQ(desk.scheduler.largest()->id(), 1);
+    CHECK_EQ(desk.place("<chat>why is the sky blue?"), "slot 0: 6"); // the stalest
+}
+
+TEST("without trimming a stream is continued as a whole or emptied") {
+    RunnerLimits limits = with_memory(Memory::kRecurrent, kDeskLimits);
+    limits.n_slots = 1;
+    Desk desk(limits);
+    desk.leave(0, kStem + "A");
+    CHECK_EQ(desk.place(kStem + "B"), "slot 0: 0");
+    desk.scheduler.slot(0).release();
+    desk.leave(0, kStem + "A");
+    CHECK_EQ(desk.place(kStem + "AB"), "slot 0: 41");
+}
+
+TEST("with a sliding window, what came from a state is kept as a whole, and what was computed is not copied "
+     "in parts") {
+    Desk desk(with_memory(Memory::kSlidingWindow, kDeskLimits), make_store(1000, /*can_trim=*/false));
+    desk.scheduler.prefixes().store().put(prefix_of(kStem), state_of("stem"));
+    CHECK_EQ(desk.place(kStem + "ABC"), "slot 0: 40 from the store");
+    CHECK_EQ(desk.scheduler.slot(0).n_fixed(), 40);
+    desk.scheduler.slot(0).advance(2);
+    CHECK_EQ(desk.place(kStem + "ABX"), "slot 1: 42 from slot 0"); // all that it holds
+    CHECK_EQ(desk.scheduler.slot(1).n_fixed(), 42);
+    desk.scheduler.slot(0).advance(1);
+    desk.scheduler.slot(0).release();
+    desk.scheduler.slot(1).release();
+    CHECK_EQ(desk.place(kStem + "AYY"), "slot 0: 41"); // in place, behind what came from the state
+    CHECK_EQ(desk.scheduler.slot(0).n_fixed(), 40);
+    desk.scheduler.slot(0).advance(1);
+    CHECK_EQ(desk.place(kStem + "AZ"), "slot 2: 40 from the store"); // not the 41 of a slot that has 42 fixed
+}
+
+TEST("a preempted request keeps its tokens, comes first, and starts again where it gets most") {
+    Desk desk;
+    desk.place(kStem + "A");
+    desk.answer(0, 'x');
+    desk.wait("another");
+    desk.scheduler.preempt(desk.scheduler.slot(0));
+    CHECK_EQ(desk.scheduler.waiting().size(), 2);
+    CHECK_EQ(desk.scheduler.slot(0).cached(), tokens_of(kStem + "A"));
+    const std::optional<Placement> placement = desk.scheduler.next_placement();
+    REQUIRE(placement.has_value());
+    CHECK_EQ(placement->request, 1);
+    CHECK_EQ(show(*placement), "slot 0: 41");
+    CHECK(!desk.scheduler.place(*placement, 41)); // not its first slot
+    CHECK(desk.scheduler.slot(0).decoding());
+    CHECK(desk.scheduler.place(*desk.scheduler.next_placement(), 0));
+}
+
+TEST("who waits and runs at once is noticed") {
+    Desk desk;
+    desk.place("abc");
+    desk.last_id = 0;
+    desk.wait("abc"); // with the same id
+    CHECK_THROWS(std::logic_error, desk.scheduler.check_integrity());
 }

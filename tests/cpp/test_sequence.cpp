@@ -1,3 +1,5 @@
+#include <memory>
+#include <optional>
 #include <string>
 
 #include "check.h"
@@ -13,11 +15,11 @@ constexpr std::int32_t kContext = 16;
 
 // Feeds tokens to a sequence and keeps what it delivers.
 struct Feed {
-    explicit Feed(std::unique_ptr<Request> request, std::int32_t n_cached = 0)
-        : sequence(std::move(request), kContext, n_cached) {}
+    explicit Feed(std::unique_ptr<Request> request)
+        : sequence(std::move(request), kContext, std::make_shared<Account>()) {}
 
     std::optional<FinishReason> append(TokenId token) {
-        const auto reason = sequence.append(token, *runner);
+        const auto reason = sequence.append(token, std::nullopt, *runner);
         if (std::optional<Event> delta = sequence.take_delta()) {
             CHECK(!delta->end && !delta->text.empty());
             CHECK_EQ(delta->id, sequence.id());
@@ -81,7 +83,8 @@ TEST("a streamed sequence delivers each token's text") {
 TEST("a sequence that is not streamed delivers everything with its end") {
     auto request = streamed("ab", 9);
     request->stream = false;
-    Feed feed(std::move(request), /*n_cached=*/1);
+    Feed feed(std::move(request));
+    feed.sequence.start(/*n_cached=*/1);
     CHECK(!feed.append("xyz"));
     CHECK(feed.deltas.empty());
     const Event last = feed.sequence.finish(FinishReason::kStop, ErrorKind::kNone, {});
@@ -174,6 +177,7 @@ TEST("an error carries its kind and message, and times do not run backwards") {
     auto request = streamed("ab", 9);
     request->submitted_at = Clock::now();
     Feed feed(std::move(request));
+    feed.sequence.start(0);
     CHECK(!feed.append("x"));
     const Event last = feed.sequence.finish(FinishReason::kError, ErrorKind::kGenerationFailed, "why");
     CHECK_EQ(last.end->error, ErrorKind::kGenerationFailed);
@@ -185,7 +189,9 @@ TEST("an error carries its kind and message, and times do not run backwards") {
 TEST("a request that never got a slot ends with its prompt's size and its wait") {
     auto request = streamed("abc", 9);
     request->submitted_at = Clock::now();
-    const Event last = finish_unstarted(*request, FinishReason::kError, ErrorKind::kEngineClosed, "closed");
+    Feed feed(std::move(request));
+    CHECK(!feed.sequence.started());
+    const Event last = feed.sequence.finish(FinishReason::kError, ErrorKind::kEngineClosed, "closed");
     CHECK_EQ(last.id, 5);
     CHECK(last.text.empty() && last.tokens.empty());
     CHECK_EQ(last.end->reason, FinishReason::kError);
@@ -195,4 +201,46 @@ TEST("a request that never got a slot ends with its prompt's size and its wait")
     CHECK_EQ(last.end->usage.completion_tokens, 0);
     CHECK(last.end->timings.queue_s >= 0);
     CHECK_EQ(last.end->timings.prefill_s + last.end->timings.decode_s, 0.0);
+}
+
+TEST("what a sequence finds when it starts again is no part of its usage") {
+    Feed feed(streamed("abcd", 9));
+    feed.sequence.start(2);
+    CHECK(feed.sequence.started());
+    CHECK(!feed.append("xyz"));
+    feed.sequence.start(6); // after a preemption
+    const Event last = feed.sequence.finish(FinishReason::kLength, ErrorKind::kNone, {});
+    CHECK_EQ(last.end->usage.cached_tokens, 2);
+    CHECK_EQ(last.end->usage.prompt_tokens, 4);
+    CHECK_EQ(last.end->usage.completion_tokens, 3);
+}
+
+TEST("tokens that are computed are charged to the client") {
+    const auto account = std::make_shared<Account>();
+    Sequence one(streamed("ab", 9), kContext, account);
+    Sequence other(streamed("cd", 9), kContext, account);
+    one.charge(5);
+    other.charge(2);
+    CHECK_EQ(one.served(), 7.0);
+    CHECK_EQ(other.served(), 7.0);
+}
+
+TEST("logprobs come with their tokens, also with those that have no text yet") {
+    Feed feed(streamed("ab", 9));
+    const auto append = [&](TokenId token) {
+        feed.sequence.append(token, TokenLogprobs{.token = token, .logprob = -0.5F, .top = {}}, *feed.runner);
+        return feed.sequence.take_delta();
+    };
+    const Tokens euro = tokens_of("\u20ac");
+    CHECK(!append(euro[0]));
+    CHECK(!append(euro[1]));
+    const std::optional<Event> whole = append(euro[2]);
+    REQUIRE(whole.has_value() && whole->logprobs.size() == 3);
+    for (std::size_t i = 0; i < 3; ++i) {
+        CHECK_EQ(whole->logprobs[i].token, euro[i]);
+    }
+    append(kEndToken);
+    const Event last = feed.sequence.finish(FinishReason::kStop, ErrorKind::kNone, {});
+    REQUIRE(last.logprobs.size() == 1);
+    CHECK_EQ(last.logprobs[0].token, kEndToken);
 }

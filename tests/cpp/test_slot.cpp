@@ -1,4 +1,6 @@
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "check.h"
 #include "engine_rig.h"
@@ -9,8 +11,10 @@ using namespace llamad;
 
 namespace {
 
-std::unique_ptr<Sequence> sequence(std::string_view prompt, std::int32_t n_cached = 0) {
-    return std::make_unique<Sequence>(make_request(prompt, 100), 64, n_cached);
+std::unique_ptr<Sequence> sequence(std::string_view prompt, std::string_view salt = "") {
+    auto request = make_request(prompt, 100);
+    request->cache_salt = salt;
+    return std::make_unique<Sequence>(std::move(request), 64, std::make_shared<Account>());
 }
 
 Tokens pending(const Slot &slot) { return {slot.pending().begin(), slot.pending().end()}; }
@@ -36,7 +40,7 @@ TEST("a slot goes from idle over prefill and decode to idle") {
     CHECK(slot.pending().empty());
 
     FakeModel model;
-    CHECK(!slot.sequence().append('d', *model.runner()));
+    CHECK(!slot.sequence().append('d', std::nullopt, *model.runner()));
     CHECK(!slot.prefilling() && slot.decoding());
     CHECK_EQ(pending(slot), tokens_of("d"));
 
@@ -47,23 +51,53 @@ TEST("a slot goes from idle over prefill and decode to idle") {
     CHECK_EQ(slot.cached(), tokens_of("abc"));
 }
 
-TEST("the stream survives its sequence until it is forgotten") {
+TEST("the stream survives its sequence, with its salt, until it is cut") {
     Slot slot(0);
-    slot.start(sequence("abcdef"), 0);
+    slot.start(sequence("abcdef", "salt"), 0);
     slot.advance(4);
     slot.release();
-    CHECK_EQ(slot.shared_prefix(tokens_of("abcdef")), 4);
-    CHECK_EQ(slot.shared_prefix(tokens_of("abxdef")), 2);
-    CHECK_EQ(slot.shared_prefix(tokens_of("ab")), 2);
-    CHECK_EQ(slot.shared_prefix(tokens_of("xbcd")), 0);
+    CHECK_EQ(slot.cached(), tokens_of("abcd"));
+    CHECK_EQ(slot.salt(), "salt");
 
-    slot.start(sequence("abxy", 2), 2);
+    slot.start(sequence("abxy"), 2);
     CHECK_EQ(slot.cached(), tokens_of("ab"));
+    CHECK_EQ(slot.salt(), "");
     CHECK_EQ(pending(slot), tokens_of("xy"));
     slot.release();
-    slot.forget();
+    slot.clear();
     CHECK(slot.cached().empty());
-    CHECK_EQ(slot.shared_prefix(tokens_of("ab")), 0);
+}
+
+TEST("what came from a state that cannot be trimmed stays fixed until the stream is emptied") {
+    Slot slot(0);
+    slot.start(sequence("abcdef"), 4, /*n_fixed=*/3);
+    slot.advance(1);
+    CHECK_EQ(slot.n_fixed(), 3);
+    slot.release();
+    CHECK_EQ(slot.n_fixed(), 3);
+    slot.clear();
+    CHECK_EQ(slot.n_fixed(), 0);
+}
+
+TEST("a sequence that comes back prefills what it has lost, and decodes when one token is missing") {
+    FakeModel model;
+    Slot slot(0);
+    slot.start(sequence("abc"), 0);
+    slot.advance(3);
+    slot.sequence().append('d', std::nullopt, *model.runner());
+    slot.advance(1);
+    slot.sequence().append('e', std::nullopt, *model.runner());
+    std::unique_ptr<Sequence> preempted = slot.release();
+
+    Slot other(1);
+    other.start(std::move(preempted), 2);
+    CHECK(other.prefilling() && !other.decoding());
+    CHECK_EQ(pending(other), tokens_of("cde"));
+    other.advance(2);
+    CHECK(other.decoding() && !other.prefilling());
+    preempted = other.release();
+    other.start(std::move(preempted), 4); // nothing but its last token is missing
+    CHECK(other.decoding());
 }
 
 TEST("rows continue the stream, and only the last pending token wants logits") {

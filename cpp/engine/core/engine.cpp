@@ -6,12 +6,28 @@
 
 namespace llamad {
 
-Engine::Engine(std::unique_ptr<ModelRunner> runner, EngineLimits limits)
-    : runner_(std::move(runner)), scheduler_(runner_->limits()),
-      prefill_budget_(limits.itl_target_ms / 1000.0, runner_->limits().n_ubatch),
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kForever = std::chrono::hours(24);
+// All that wait do so for the disk, which pokes, or for nothing that is known: look again after this.
+constexpr milliseconds kNap{20};
+
+std::unique_ptr<HostStore> make(const MakeStore &make_store, Mailbox &mailbox) {
+    return make_store ? make_store([&mailbox] { mailbox.poke(); })
+                      : std::make_unique<HostStore>(HostStore::Limits{});
+}
+
+} // namespace
+
+Engine::Engine(std::unique_ptr<ModelRunner> runner, EngineLimits limits, const MakeStore &make_store)
+    : limits_(limits), runner_(std::move(runner)),
       mailbox_(static_cast<std::size_t>(runner_->limits().n_slots) +
                static_cast<std::size_t>(limits.max_queue)),
-      thread_([this] { loop(); }) {}
+      scheduler_(runner_->limits(), make(make_store, mailbox_)),
+      prefill_budget_(limits.itl_target_ms / 1000.0, runner_->limits().n_ubatch),
+      mover_(*runner_, scheduler_, metrics_), thread_([this] { loop(); }) {}
 
 void Engine::close() {
     std::call_once(close_once_, [this] {
@@ -24,25 +40,32 @@ void Engine::close() {
 
 void Engine::loop() {
     try {
+        bool busy = false;
         while (true) {
-            open_mail(/*wait=*/!scheduler_.has_work());
+            open_mail(busy ? milliseconds::zero() : scheduler_.has_work() ? kNap : kForever);
             if (closed_) {
                 break;
             }
-            step();
+            busy = step();
+#ifndef NDEBUG
+            if (!busy) {
+                scheduler_.check_integrity();
+            }
+#endif
         }
     } catch (const std::exception &) { // out of memory, say: better closed than dead
         mailbox_.close();
-        open_mail(/*wait=*/false);
+        open_mail(milliseconds::zero());
     }
     abandon_all();
 }
 
 // Decode rows and prompt tokens go to the model in two calls, and the new tokens leave in between:
 // llama.cpp computes a mixed batch of separate KV streams in parts anyway, and running requests
-// should not wait for somebody's prompt.
-void Engine::step() {
+// should not wait for somebody's prompt. Returns whether there was anything to compute.
+bool Engine::step() {
     Metrics::add(metrics_.steps, 1);
+    end_overdue();
     place_waiting();
     const Batch decode = scheduler_.plan_decode();
     prefill_budget_.observe_decode(decode.size(), timed_run(decode));
@@ -51,30 +74,68 @@ void Engine::step() {
         scheduler_.plan_prefill(prefill_budget_.tokens(scheduler_.n_decoding(), scheduler_.n_prefilling()));
     prefill_budget_.observe_prefill(prefill.size(), timed_run(prefill));
     deliver();
+    return !decode.empty() || !prefill.empty();
 }
 
-void Engine::open_mail(bool wait) {
-    Mail mail = mailbox_.take(wait);
+void Engine::open_mail(milliseconds patience) {
+    Mail mail = mailbox_.take(patience);
     closed_ = mail.closed;
     for (std::unique_ptr<Request> &request : mail.requests) {
-        scheduler_.waiting().push(std::move(request));
+        scheduler_.admit(std::move(request));
     }
     for (const RequestId id : mail.cancellations) {
         cancel_now(id);
     }
+    scheduler_.prefixes().store().check_in();
+}
+
+void Engine::cancel_now(RequestId id) {
+    if (const std::unique_ptr<Sequence> sequence = scheduler_.waiting().take(id)) {
+        end_sequence(*sequence, FinishReason::kCancelled);
+        return;
+    }
+    for (Slot &slot : scheduler_.slots()) {
+        if (!slot.idle() && slot.sequence().id() == id) {
+            finish(slot, FinishReason::kCancelled);
+            return;
+        }
+    }
+}
+
+void Engine::end_overdue() {
+    const TimePoint now = Clock::now();
+    std::vector<RequestId> overdue;
+    for (const std::unique_ptr<Sequence> &sequence : scheduler_.waiting().all()) {
+        if (is_overdue(*sequence, now)) {
+            overdue.push_back(sequence->id());
+        }
+    }
+    for (const RequestId id : overdue) {
+        time_out(*scheduler_.waiting().take(id));
+    }
+    for (Slot &slot : scheduler_.slots()) {
+        if (!slot.idle() && is_overdue(slot.sequence(), now)) {
+            time_out(*slot.release());
+        }
+    }
+}
+
+bool Engine::is_overdue(const Sequence &sequence, TimePoint now) const {
+    const double age_s = seconds_between(sequence.submitted_at(), now);
+    const auto reached = [age_s](double limit_s) { return limit_s > 0 && age_s >= limit_s; };
+    return (!sequence.started() && reached(limits_.queue_timeout_s)) || reached(limits_.request_timeout_s) ||
+           reached(sequence.timeout_s().value_or(0));
 }
 
 void Engine::place_waiting() {
     while (const std::optional<Placement> placement = scheduler_.next_placement()) {
-        std::size_t n_kept = placement->n_kept;
-        const bool drops_some = n_kept < scheduler_.slot(placement->slot).cached().size();
-        if (drops_some && !runner_->trim(placement->slot, static_cast<Pos>(n_kept))) {
-            runner_->trim(placement->slot, 0);
-            n_kept = 0;
+        const std::size_t n_cached = mover_.fill(*placement);
+        const bool is_first_slot = scheduler_.place(*placement, n_cached);
+        if (is_first_slot) {
+            const Sequence &sequence = scheduler_.slot(placement->slot).sequence();
+            Metrics::add(metrics_.prompt_tokens, static_cast<std::uint64_t>(sequence.n_prompt()));
+            Metrics::add(metrics_.cached_tokens, n_cached);
         }
-        const Sequence &sequence = scheduler_.place(placement->slot, n_kept);
-        Metrics::add(metrics_.prompt_tokens, static_cast<std::uint64_t>(sequence.n_prompt()));
-        Metrics::add(metrics_.cached_tokens, n_kept);
     }
 }
 
@@ -92,126 +153,63 @@ void Engine::run(std::span<const Row> rows) {
     Metrics::add(metrics_.decode_calls, 1);
     switch (runner_->decode(rows)) {
     case DecodeStatus::kOk:
+        advance(rows);
         return sample(rows);
     case DecodeStatus::kNoRoom:
         return make_room(rows);
     case DecodeStatus::kFailed:
         return isolate_failure(rows);
-    case DecodeStatus::kAborted:
-        return; // close() is on its way: abandon_all() ends everybody
+    case DecodeStatus::kAborted: // close() is on its way: abandon_all() ends everybody
+        return roll_back(rows);
     }
 }
 
-void Engine::sample(std::span<const Row> rows) {
+void Engine::advance(std::span<const Row> rows) {
     for (const Row &row : rows) {
         Slot &slot = scheduler_.slot(row.slot);
         Metrics::add(metrics_.prefilled_tokens, slot.prefilling() ? 1 : 0);
         slot.advance(1);
     }
+}
+
+void Engine::sample(std::span<const Row> rows) {
+    tasks_.clear();
     for (std::size_t i = 0; i < rows.size(); ++i) {
-        if (!rows[i].wants_logits) {
+        if (rows[i].wants_logits) {
+            SampleTask &task = tasks_.emplace_back();
+            task.row = i;
+            task.sampler = &scheduler_.slot(rows[i].slot).sequence().sampler();
+        }
+    }
+    if (!tasks_.empty()) {
+        runner_->sample(tasks_);
+    }
+    for (SampleTask &task : tasks_) {
+        Slot &slot = scheduler_.slot(rows[task.row].slot);
+        if (!task.error.empty()) {
+            finish(slot, FinishReason::kError, ErrorKind::kGenerationFailed,
+                   "sampling failed: " + task.error);
             continue;
         }
-        Slot &slot = scheduler_.slot(rows[i].slot);
         Sequence &sequence = slot.sequence();
-        std::optional<FinishReason> reason;
-        ErrorKind error = ErrorKind::kNone;
-        std::string message;
-        try {
-            reason = sequence.append(sequence.sample(*runner_, i), *runner_);
-            Metrics::add(metrics_.generated_tokens, 1);
-        } catch (const std::exception &failure) {
-            reason = FinishReason::kError;
-            error = ErrorKind::kGenerationFailed;
-            message = std::string("sampling failed: ") + failure.what();
-        }
+        const auto reason = sequence.append(task.token, std::move(task.logprobs), *runner_);
+        sequence.charge(1);
+        Metrics::add(metrics_.generated_tokens, 1);
         if (reason) {
-            finish(slot, *reason, error, std::move(message));
+            finish(slot, *reason);
         } else if (std::optional<Event> delta = sequence.take_delta()) {
             outbox_.push_back(std::move(*delta));
         }
     }
 }
 
-// No KV cells for these rows:
-//  1. forget what an idle slot holds, and try again;
-//  2. else compute the rows in two halves;
-//  3. else, at one row, fail the largest sequence. Its neighbours go on.
-void Engine::make_room(std::span<const Row> rows) {
-    if (evict_idle()) {
-        return run(rows);
-    }
-    if (rows.size() > 1) {
-        const std::size_t half = rows.size() / 2;
-        run(rows.first(half));
-        return run(scheduler_.still_due(rows.subspan(half)));
-    }
-    fail(*scheduler_.largest(), "the KV cache is full and this was the longest request");
-    run(scheduler_.still_due(rows));
-}
-
-// Something in the batch cannot be computed, and llama.cpp does not say which row: roll every slot
-// back and compute each alone. Who fails alone is the culprit.
-void Engine::isolate_failure(std::span<const Row> rows) {
-    const Batch batch(rows.begin(), rows.end());
-    const bool alone = batch.front().slot == batch.back().slot;
-    for (auto begin = batch.begin(); begin != batch.end();) {
-        const SlotId id = begin->slot;
-        const auto end = std::find_if(begin, batch.end(), [id](const Row &row) { return row.slot != id; });
-        Slot &slot = scheduler_.slot(id);
-        const bool restored = runner_->trim(id, static_cast<Pos>(slot.cached().size()));
-        if (alone || !restored) {
-            fail(slot, "the model could not compute this request's tokens");
-        } else {
-            // Making room for an earlier slot may have ended this one's request.
-            run(scheduler_.still_due(std::span(begin, end)));
-        }
-        begin = end;
-    }
-}
-
-bool Engine::evict_idle() {
-    Slot *slot = scheduler_.stalest();
-    if (slot == nullptr) {
-        return false;
-    }
-    runner_->trim(slot->id(), 0);
-    slot->forget();
-    return true;
-}
-
-void Engine::cancel_now(RequestId id) {
-    if (std::unique_ptr<Request> request = scheduler_.waiting().remove(id)) {
-        finish_waiting(std::move(request), FinishReason::kCancelled, ErrorKind::kNone, {});
-        return;
-    }
-    for (Slot &slot : scheduler_.slots()) {
-        if (!slot.idle() && slot.sequence().id() == id) {
-            finish(slot, FinishReason::kCancelled);
-            return;
-        }
-    }
-}
-
 void Engine::finish(Slot &slot, FinishReason reason, ErrorKind error, std::string message) {
-    end_request(slot.release()->finish(reason, error, std::move(message)));
+    end_sequence(*slot.release(), reason, error, std::move(message));
 }
 
-// Ends a running request whose stream may hold anything.
-void Engine::fail(Slot &slot, const std::string &message) {
-    runner_->trim(slot.id(), 0);
-    slot.forget();
-    finish(slot, FinishReason::kError, ErrorKind::kGenerationFailed, message);
-}
-
-void Engine::finish_waiting(std::unique_ptr<Request> request, FinishReason reason, ErrorKind error,
-                            std::string message) {
-    end_request(finish_unstarted(*request, reason, error, std::move(message)));
-}
-
-void Engine::end_request(Event event) {
-    Metrics::add(metrics_.finished[static_cast<std::size_t>(event.end->reason)], 1);
-    outbox_.push_back(std::move(event));
+void Engine::end_sequence(Sequence &sequence, FinishReason reason, ErrorKind error, std::string message) {
+    Metrics::add(metrics_.finished[static_cast<std::size_t>(reason)], 1);
+    outbox_.push_back(sequence.finish(reason, error, std::move(message)));
     mailbox_.release();
 }
 
@@ -223,9 +221,16 @@ void Engine::abandon_all() {
         }
     }
     while (!scheduler_.waiting().empty()) {
-        finish_waiting(scheduler_.waiting().pop(), FinishReason::kError, ErrorKind::kEngineClosed, message);
+        const RequestId id = scheduler_.waiting().all().back()->id();
+        end_sequence(*scheduler_.waiting().take(id), FinishReason::kError, ErrorKind::kEngineClosed, message);
     }
     deliver();
+    if (scheduler_.prefixes().store().persistent()) { // the next process goes on from there
+        for (Slot &slot : scheduler_.slots()) {
+            mover_.evict(slot);
+        }
+    }
+    scheduler_.prefixes().close_store();
 }
 
 // The gauges first: who has seen a request's end must not find it running.
@@ -234,6 +239,11 @@ void Engine::deliver() {
     const auto running = std::count_if(slots.begin(), slots.end(), [](const Slot &s) { return !s.idle(); });
     metrics_.running.store(static_cast<std::int32_t>(running), std::memory_order_relaxed);
     metrics_.waiting.store(static_cast<std::int32_t>(scheduler_.waiting().size()), std::memory_order_relaxed);
+    const HostStore &store = scheduler_.prefixes().store();
+    metrics_.store_bytes.store(store.bytes(), std::memory_order_relaxed);
+    metrics_.store_disk_bytes.store(store.disk_bytes(), std::memory_order_relaxed);
+    metrics_.store_entries.store(store.n_entries(), std::memory_order_relaxed);
+    metrics_.store_evictions.store(store.n_evicted(), std::memory_order_relaxed);
     events_.publish(outbox_);
 }
 

@@ -1,6 +1,8 @@
 // The engine: one thread that batches every request continuously.
 #pragma once
 
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -9,6 +11,8 @@
 #include <vector>
 
 #include "core/event_queue.h"
+#include "core/host_store.h"
+#include "core/kv_mover.h"
 #include "core/mailbox.h"
 #include "core/metrics.h"
 #include "core/model_runner.h"
@@ -17,15 +21,22 @@
 
 namespace llamad {
 
+// See EngineConfig.
 struct EngineLimits {
-    std::int32_t itl_target_ms = 500; // see EngineConfig
+    std::int32_t itl_target_ms = 500;
     std::int32_t max_queue = 256;
+    double queue_timeout_s = 0;   // 0: none
+    double request_timeout_s = 0; // 0: none
 };
+
+// Makes the store of KV states that have left their slots; `wake` may be called from any thread when a state
+// that was fetched is there.
+using MakeStore = std::function<std::unique_ptr<HostStore>(std::function<void()> wake)>;
 
 // Runs requests on a ModelRunner and reports through an EventQueue.
 //
 // Every request that submit() accepted ends in exactly one event with an End, whatever happens to it:
-// it finishes, is cancelled in any state, fails, or the engine is closed under it.
+// it finishes, is cancelled in any state, runs out of time, fails, or the engine is closed under it.
 //
 // Threading: the public methods may be called from any thread and do not wait for the engine thread,
 // but close() and the destructor, which join it. The engine thread alone touches the scheduler and
@@ -33,18 +44,20 @@ struct EngineLimits {
 // knows nothing of Python.
 class Engine {
   public:
-    Engine(std::unique_ptr<ModelRunner> runner, EngineLimits limits);
+    // `make_store` null: what leaves a slot is gone.
+    Engine(std::unique_ptr<ModelRunner> runner, EngineLimits limits, const MakeStore &make_store = nullptr);
     Engine(const Engine &) = delete;
     Engine &operator=(const Engine &) = delete;
     ~Engine() { close(); }
 
-    // Throws QueueFullError or EngineClosedError; the request is untouched then.
-    RequestId submit(std::unique_ptr<Request> &request) { return mailbox_.submit(request); }
+    // Accepts all or none; the ids are consecutive from the one returned.
+    // Throws QueueFullError or EngineClosedError; the requests are untouched then.
+    RequestId submit(std::span<std::unique_ptr<Request>> requests) { return mailbox_.submit(requests); }
 
     // Takes effect at the next step; without effect on a request that has ended or never was.
     void cancel(RequestId id) { mailbox_.cancel(id); }
 
-    // Ends every request with ErrorKind::kEngineClosed, stops the thread and frees the runner.
+    // Ends every request with ErrorKind::kEngineClosed, stops the thread and frees runner and store.
     // Idempotent; a second caller waits for the first.
     void close();
 
@@ -53,35 +66,45 @@ class Engine {
 
   private:
     void loop();
-    void step();
+    bool step();
 
-    void open_mail(bool wait);
+    // Between steps.
+    void open_mail(std::chrono::milliseconds patience);
+    void cancel_now(RequestId id);
+    void end_overdue();
+    bool is_overdue(const Sequence &sequence, TimePoint now) const;
     void place_waiting();
+
+    // One call of the model, and what follows from it.
     double timed_run(std::span<const Row> rows);
     void run(std::span<const Row> rows);
+    void advance(std::span<const Row> rows);
     void sample(std::span<const Row> rows);
     void make_room(std::span<const Row> rows);
     void isolate_failure(std::span<const Row> rows);
-    bool evict_idle();
+    void roll_back(std::span<const Row> rows);
 
-    void cancel_now(RequestId id);
+    // The end of a request.
     void finish(Slot &slot, FinishReason reason, ErrorKind error = ErrorKind::kNone,
                 std::string message = {});
     void fail(Slot &slot, const std::string &message);
-    void finish_waiting(std::unique_ptr<Request> request, FinishReason reason, ErrorKind error,
-                        std::string message);
-    void end_request(Event event);
+    void end_sequence(Sequence &sequence, FinishReason reason, ErrorKind error = ErrorKind::kNone,
+                      std::string message = {});
+    void time_out(Sequence &sequence);
     void abandon_all();
     void deliver();
 
+    const EngineLimits limits_;
     std::unique_ptr<ModelRunner> runner_;
+    Mailbox mailbox_;
     Scheduler scheduler_;
     PrefillBudget prefill_budget_;
-    Mailbox mailbox_;
     EventQueue events_;
     Metrics metrics_;
-    std::vector<Event> outbox_; // events of the current step
-    bool closed_ = false;       // engine thread only
+    KvMover mover_;
+    std::vector<SampleTask> tasks_; // scratch of sample()
+    std::vector<Event> outbox_;     // events of the current step
+    bool closed_ = false;           // engine thread only
     std::once_flag close_once_;
     std::thread thread_; // last: it uses everything above
 };

@@ -29,6 +29,8 @@ std::vector<Event> join_by_request(std::vector<Event> events) {
         Event &earlier = joined[entry->second];
         earlier.text += event.text;
         earlier.tokens.insert(earlier.tokens.end(), event.tokens.begin(), event.tokens.end());
+        earlier.logprobs.insert(earlier.logprobs.end(), std::make_move_iterator(event.logprobs.begin()),
+                                std::make_move_iterator(event.logprobs.end()));
         earlier.end = std::move(event.end);
     }
     return joined;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/logprobs.h"
 #include "core/types.h"
 
 namespace llamad {
@@ -24,9 +25,10 @@ struct End {
 // Something that happened to a request.
 struct Event {
     RequestId id = 0;
-    std::string text;            // whole UTF-8 characters
-    std::vector<TokenId> tokens; // sampled since the request's last event
-    std::unique_ptr<End> end;    // set on the last event of a request
+    std::string text;                    // whole UTF-8 characters
+    std::vector<TokenId> tokens;         // sampled since the request's last event
+    std::vector<TokenLogprobs> logprobs; // one per token where the request asks for them, else empty
+    std::unique_ptr<End> end;            // set on the last event of a request
 };
 
 // Threading: publish() belongs to the engine thread and never waits for a consumer; drain(), wait()

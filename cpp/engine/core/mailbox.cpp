@@ -7,25 +7,29 @@
 
 namespace llamad {
 
-RequestId Mailbox::submit(std::unique_ptr<Request> &request) {
-    RequestId id = 0;
+RequestId Mailbox::submit(std::span<std::unique_ptr<Request>> requests) {
+    RequestId first = 0;
     {
         const std::lock_guard lock(mutex_);
         if (mail_.closed) {
             throw EngineClosedError("the engine is closed");
         }
-        if (in_flight_ >= capacity_) {
+        if (in_flight_ + requests.size() > capacity_) {
             throw QueueFullError("the queue is full: " + std::to_string(in_flight_) +
-                                 " requests are running or waiting; try again later");
+                                 " requests are running or waiting, and there is room for " +
+                                 std::to_string(capacity_) + "; try again later");
         }
-        ++in_flight_;
-        id = ++last_id_;
-        request->id = id;
-        request->submitted_at = Clock::now();
-        mail_.requests.push_back(std::move(request));
+        in_flight_ += requests.size();
+        first = last_id_ + 1;
+        const TimePoint now = Clock::now();
+        for (std::unique_ptr<Request> &request : requests) {
+            request->id = ++last_id_;
+            request->submitted_at = now;
+            mail_.requests.push_back(std::move(request));
+        }
     }
     arrived_.notify_one();
-    return id;
+    return first;
 }
 
 void Mailbox::cancel(RequestId id) {
@@ -44,12 +48,22 @@ void Mailbox::close() {
     arrived_.notify_one();
 }
 
-Mail Mailbox::take(bool wait) {
-    std::unique_lock lock(mutex_);
-    if (wait) {
-        arrived_.wait(
-            lock, [this] { return mail_.closed || !mail_.requests.empty() || !mail_.cancellations.empty(); });
+void Mailbox::poke() {
+    {
+        const std::lock_guard lock(mutex_);
+        poked_ = true;
     }
+    arrived_.notify_one();
+}
+
+Mail Mailbox::take(std::chrono::milliseconds patience) {
+    std::unique_lock lock(mutex_);
+    if (patience > std::chrono::milliseconds::zero()) {
+        arrived_.wait_for(lock, patience, [this] {
+            return poked_ || mail_.closed || !mail_.requests.empty() || !mail_.cancellations.empty();
+        });
+    }
+    poked_ = false;
     Mail taken = std::move(mail_);
     mail_ = Mail{.requests = {}, .cancellations = {}, .closed = taken.closed};
     return taken;

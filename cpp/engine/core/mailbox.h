@@ -1,9 +1,11 @@
 // Commands into the engine: one of the two places in it with a lock.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "core/request.h"
@@ -18,23 +20,26 @@ struct Mail {
 
 // Bounded by what the engine has on its hands: requests count from submit() until their terminal
 // event, so that the bound does not depend on how soon the engine thread looks in.
-// Threading: submit(), cancel() and close() from any thread, never waiting; take() and release()
+// Threading: submit(), cancel(), close() and poke() from any thread, never waiting; take() and release()
 // from the engine thread.
 class Mailbox {
   public:
     explicit Mailbox(std::size_t capacity) : capacity_(capacity) {}
 
-    // Assigns the request's id and time of submission.
-    // Throws QueueFullError or EngineClosedError; the request is untouched then.
-    RequestId submit(std::unique_ptr<Request> &request);
+    // Accepts all of the requests or none. Assigns consecutive ids, of which the first is returned, and the
+    // time of submission. Throws QueueFullError or EngineClosedError; the requests are untouched then.
+    RequestId submit(std::span<std::unique_ptr<Request>> requests);
 
     void cancel(RequestId id);
 
     // Nothing is accepted any more. Idempotent.
     void close();
 
-    // Takes what has arrived; with `wait`, blocks until something has.
-    Mail take(bool wait);
+    // Makes a take() that waits return: there is something to do that is no mail.
+    void poke();
+
+    // Takes what has arrived. Waits for something to arrive, but no longer than `patience`.
+    Mail take(std::chrono::milliseconds patience);
 
     // A request has ended: there is room for another.
     void release();
@@ -46,6 +51,7 @@ class Mailbox {
     mutable std::mutex mutex_;
     std::condition_variable arrived_;
     Mail mail_;
+    bool poked_ = false;
     std::size_t in_flight_ = 0;
     RequestId last_id_ = 0;
 };

@@ -6,6 +6,8 @@
 #include <string_view>
 
 #include "core/batch.h"
+#include "core/kv_state.h"
+#include "core/sampler.h"
 #include "core/types.h"
 
 namespace llamad {
@@ -17,21 +19,21 @@ enum class DecodeStatus : std::uint8_t {
     kFailed,  // the rows may be half written: roll their slots back before going on
 };
 
-// A stateful sampling chain of one request, made by whoever made the request and understood only by
-// the runner it was made for.
-class SamplerChain {
-  public:
-    SamplerChain() = default;
-    SamplerChain(const SamplerChain &) = delete;
-    SamplerChain &operator=(const SamplerChain &) = delete;
-    virtual ~SamplerChain() = default;
-};
-
 struct RunnerLimits {
     std::int32_t n_slots = 1;
     std::int32_t n_ctx = 0;    // tokens per slot
     std::int32_t n_batch = 0;  // most rows in one decode()
     std::int32_t n_ubatch = 0; // rows that the model computes at once: fewer are less efficient
+    bool unified = false;      // the slots share one pool of n_ctx KV cells, else each has its own
+    // Whether trim() can drop a tail. Recurrent and hybrid models cannot, nor can a sliding window that has
+    // moved on: what a slot or a saved state holds can then only be continued, as a whole.
+    bool can_trim = true;
+    // Whether that holds for what restore() has brought back, too. llama.cpp leaves out of a state what no
+    // later token can see; with a sliding window these are the tokens before the last window.
+    bool can_trim_states = true;
+
+    // Whether copy() goes by way of a state: only the cells of a unified cache can be shared.
+    bool copies_states() const { return !unified; }
 };
 
 // Threading: every method belongs to the engine thread, but request_abort().
@@ -47,17 +49,22 @@ class ModelRunner {
     // Computes the rows and appends them to their slots' KV streams. At most n_batch rows.
     virtual DecodeStatus decode(std::span<const Row> rows) = 0;
 
-    // Logits of the i-th row of the last decode(), [n_vocab]; valid until the next decode().
-    // Requires rows[i].wants_logits.
-    virtual std::span<const float> logits(std::size_t row) = 0;
-
-    // Samples from the i-th row of the last decode() and advances the chain by the token taken.
-    // Throws std::exception where no token can be taken (a grammar that has come to a dead end).
-    virtual TokenId sample(SamplerChain &chain, std::size_t row) = 0;
+    // Samples rows of the last decode(): fills in token and logprobs, or error, of every task.
+    virtual void sample(std::span<SampleTask> tasks) = 0;
 
     // Drops positions [from, inf) of a slot. False: this memory cannot, and nothing changed.
     // from == 0 always succeeds.
     virtual bool trim(SlotId slot, Pos from) = 0;
+
+    // Makes `to`, which is empty, hold what `from` holds; `from` may be in use. False: `to` is empty still.
+    virtual bool copy(SlotId from, SlotId to) = 0;
+
+    // What the slot holds, as bytes for restore(); of size 0 where that cannot be had.
+    virtual KvState save(SlotId slot) = 0;
+
+    // Fills a slot, which is empty, from save()'s bytes. False: they do not fit this model, or there is no
+    // room; the slot is empty still.
+    virtual bool restore(SlotId slot, std::span<const std::byte> state) = 0;
 
     // The token's bytes; not always whole UTF-8, and empty for control tokens.
     virtual std::string_view token_bytes(TokenId token) const = 0;

@@ -6,8 +6,10 @@
 #include <limits>
 #include <sstream>
 #include <string_view>
+#include <utility>
 
 #include "core/errors.h"
+#include "core/logprobs.h"
 
 namespace llamad {
 
@@ -77,6 +79,29 @@ void EngineConfig::validate() const {
     require_one_of("flash_attn", flash_attn, {"auto", "on", "off"});
     require_cache_type("cache_type_k", cache_type_k);
     require_cache_type("cache_type_v", cache_type_v);
+    validate_rope();
+    require("queue_timeout_s", queue_timeout_s, queue_timeout_s >= 0, "0 or more");
+    require("request_timeout_s", request_timeout_s, request_timeout_s >= 0, "0 or more");
+    require_at_least("prefix_cache_mib", prefix_cache_mib, -1);
+    if (!prefix_cache_dir.empty() && prefix_cache_mib == 0) {
+        reject("prefix_cache_dir", '"' + prefix_cache_dir + '"', "empty where prefix_cache_mib is 0");
+    }
+}
+
+void EngineConfig::validate_rope() const {
+    require_one_of("rope_scaling", rope_scaling, {"", "none", "linear", "yarn"});
+    require("rope_scale", rope_scale, rope_scale >= 0, "0 or more");
+    require("rope_freq_base", rope_freq_base, rope_freq_base >= 0, "0 or more");
+    require("rope_freq_scale", rope_freq_scale, rope_freq_scale >= 0, "0 or more");
+    if (rope_scale > 0 && rope_freq_scale > 0) {
+        reject("rope_freq_scale", rope_freq_scale, "0 where rope_scale is given: they say the same");
+    }
+    require_at_least("yarn_orig_ctx", yarn_orig_ctx, 0);
+    for (const auto &[field, value] :
+         {std::pair("yarn_ext_factor", yarn_ext_factor), std::pair("yarn_attn_factor", yarn_attn_factor),
+          std::pair("yarn_beta_fast", yarn_beta_fast), std::pair("yarn_beta_slow", yarn_beta_slow)}) {
+        require(field, value, true, "a finite number");
+    }
 }
 
 void SamplingParams::validate() const {
@@ -115,12 +140,20 @@ void SamplingParams::validate() const {
             reject("logit_bias", bias, "a mapping to finite numbers or -inf");
         }
     }
+    if (logprobs) {
+        require_range("logprobs", *logprobs, 0, kMaxLogprobs);
+    }
     if (stop.size() > kMaxStopStrings) {
         reject("stop", stop.size(), "a list of at most " + std::to_string(kMaxStopStrings) + " strings");
     }
     if (std::any_of(stop.begin(), stop.end(), [](const auto &text) { return text.empty(); })) {
         throw ParameterError("stop", "stop must not contain an empty string");
     }
+}
+
+void RequestOptions::validate() const {
+    require_range("n", n, 1, kMaxChoices);
+    require("timeout_s", timeout_s, timeout_s >= 0, "0 or more");
 }
 
 bool SamplingParams::is_plain_greedy() const {

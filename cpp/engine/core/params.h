@@ -14,8 +14,10 @@ namespace llamad {
 // How to load a model and how many requests to run at once.
 struct EngineConfig {
     std::string model_path;           // GGUF file; of a split model, its first part
-    std::int32_t n_parallel = 4;      // slots; each has a KV stream of n_ctx tokens
+    std::int32_t n_parallel = 4;      // slots, that is requests that run at once
     std::int32_t n_ctx = 2048;        // tokens per slot; 0: the model's training context
+    bool kv_unified = false;          // one KV cache of n_ctx tokens for all slots, instead of one for each
+    bool swa_full = true;             // keep what has left a sliding window: only then can it be shared
     std::int32_t n_batch = 2048;      // most tokens in one llama_decode call
     std::int32_t n_ubatch = 512;      // most tokens computed at once
     std::int32_t itl_target_ms = 500; // time between two tokens of a request while prompts are computed
@@ -27,11 +29,28 @@ struct EngineConfig {
     std::string flash_attn = "auto";  // auto, on, off
     std::string cache_type_k = "f16"; // a ggml type that the K cache may have
     std::string cache_type_v = "f16"; // a ggml type that the V cache may have
-    std::string chat_template;        // Jinja source; empty: the model's own
-    std::int32_t max_queue = 256;     // requests that may wait beyond the slots
+    std::string rope_scaling;         // none, linear, yarn; empty: the model's own
+    float rope_scale = 0;             // context extended by this factor; 0: not
+    float rope_freq_base = 0;         // 0: the model's own
+    float rope_freq_scale = 0;        // 1 / rope_scale, and like it; 0: the model's own
+    std::int32_t yarn_orig_ctx = 0;   // context that the model was trained for; 0: the model's own
+    float yarn_ext_factor = -1;       // these four: negative: the model's own
+    float yarn_attn_factor = -1;
+    float yarn_beta_fast = -1;
+    float yarn_beta_slow = -1;
+    std::string chat_template;    // Jinja source; empty: the model's own
+    std::int32_t max_queue = 256; // requests that may wait beyond the slots
+    float queue_timeout_s = 0;    // longest wait for a slot; 0: none
+    float request_timeout_s = 0;  // longest time from submission to the end; 0: none
+    std::int32_t prefix_cache_mib =
+        -1; // host memory for KV states that left their slots; -1: a quarter of what is free, at most 8 GiB
+    std::string prefix_cache_dir; // where they are kept for the next process; empty: nowhere
 
     // Throws ParameterError naming the field and its value.
     void validate() const;
+
+  private:
+    void validate_rope() const;
 };
 
 // How the next token is chosen. Names and defaults are llama.cpp's (common_params_sampling), so that
@@ -62,6 +81,7 @@ struct SamplingParams {
     std::string grammar;                               // GBNF; empty: none
     std::vector<std::string> stop;                     // never part of the output
     bool ignore_eos = false;                           // never end on an end-of-generation token
+    std::optional<std::int32_t> logprobs; // report the taken token's and so many likeliest ones'; none: off
 
     // Throws ParameterError naming the field and its value.
     void validate() const;
@@ -71,6 +91,20 @@ struct SamplingParams {
     bool is_plain_greedy() const;
 };
 
+// How a request is treated beside others.
+struct RequestOptions {
+    bool stream = false;       // deliver text as it comes, not only with the end
+    std::int32_t n = 1;        // completions of the same prompt, which is computed once
+    std::int32_t priority = 0; // lower is served first
+    std::string client;        // requests of different clients share the slots evenly
+    std::string cache_salt;    // prefixes are shared between requests of one salt only
+    float timeout_s = 0;       // from submission to the end; 0: none
+
+    // Throws ParameterError naming the field and its value.
+    void validate() const;
+};
+
+inline constexpr std::int32_t kMaxChoices = 128; // OpenAI's
 inline constexpr std::size_t kMaxStopStrings = 64;
 // llama.cpp goes through the whole vocabulary for each.
 inline constexpr std::size_t kMaxDryBreakers = 16;

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "core/model_runner.h"
+#include "core/sampler.h"
 #include "core/types.h"
 
 namespace llamad {
@@ -17,7 +18,12 @@ struct Request {
     std::vector<std::string> stop;       // none empty
     std::unique_ptr<SamplerChain> chain; // null: take the likeliest token
     std::vector<TokenId> forbidden;      // never taken; only read when chain is null
+    std::int32_t n_logprobs = -1;        // see Sampler
     bool stream = false;                 // deliver text as it comes, not only with the end
+    std::int32_t priority = 0;           // lower is served first
+    std::string client;                  // requests of different clients share the slots evenly
+    std::string cache_salt;              // prefixes are shared between requests of one salt only
+    std::optional<double> timeout_s;     // from submission to the end
     TimePoint submitted_at;              // set on submission
 };
 

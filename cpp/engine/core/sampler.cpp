@@ -1,78 +1,78 @@
 #include "core/sampler.h"
 
 #include <algorithm>
-#include <array>
-#include <limits>
+#include <ranges>
 #include <stdexcept>
 #include <utility>
 
+#include "core/logit_scan.h"
+
 namespace llamad {
 
-namespace {
-
-// Independent lanes let the compiler use vector maxima without -ffast-math: `a > b ? a : b` is exactly
-// what the instruction does, NaN included (a NaN in `a` is passed over).
-constexpr std::size_t kLanes = 64;
-constexpr float kLowest = -std::numeric_limits<float>::infinity();
-
-float max_value(std::span<const float> values) {
-    std::array<float, kLanes> best{};
-    best.fill(kLowest);
-    const std::size_t whole = values.size() - values.size() % kLanes;
-    for (std::size_t i = 0; i < whole; i += kLanes) {
-        const float *block = values.data() + i;
-        for (std::size_t lane = 0; lane < kLanes; ++lane) {
-            best[lane] = block[lane] > best[lane] ? block[lane] : best[lane];
+TokenId argmax(std::span<const float> logits) {
+    // Looking for the place of the maximum costs more than finding its value, so remember about where it was.
+    constexpr std::size_t kChunk = 64 * kLanes;
+    float best = kImpossible;
+    std::span<const float> where;
+    for (std::size_t start = 0; start < logits.size(); start += kChunk) {
+        const auto chunk = logits.subspan(start, std::min(kChunk, logits.size() - start));
+        const float max = max_logit(chunk);
+        if (max > best) {
+            best = max;
+            where = chunk;
         }
     }
-    float result = kLowest;
-    for (const float value : best) {
-        result = value > result ? value : result;
-    }
-    for (std::size_t i = whole; i < values.size(); ++i) {
-        result = values[i] > result ? values[i] : result;
-    }
-    return result;
-}
-
-} // namespace
-
-TokenId argmax(std::span<const float> logits) {
-    const float best = max_value(logits);
-    if (best == kLowest) {
+    if (where.empty()) {
         return -1;
     }
-    return static_cast<TokenId>(std::find(logits.begin(), logits.end(), best) - logits.begin());
+    return static_cast<TokenId>(std::find(where.begin(), where.end(), best) - where.begin() +
+                                (where.data() - logits.data()));
 }
 
-TokenId argmax_except(std::span<const float> logits, std::span<const TokenId> forbidden) {
+TokenId argmax_except(std::span<float> logits, std::span<const TokenId> forbidden) {
     const TokenId token = argmax(logits);
     if (std::find(forbidden.begin(), forbidden.end(), token) == forbidden.end()) {
         return token;
     }
-    // The winner is forbidden: blank out a copy and look again. That is rare, but for a request that ignores
-    // the end while the model insists on it.
-    std::vector<float> allowed(logits.begin(), logits.end());
+    // The winner is forbidden: blank them all out and look again. That is rare, but for a request that
+    // ignores the end while the model insists on it.
+    std::vector<std::pair<std::size_t, float>> blanked;
+    blanked.reserve(forbidden.size());
     for (const TokenId banned : forbidden) {
-        if (banned >= 0 && static_cast<std::size_t>(banned) < allowed.size()) {
-            allowed[static_cast<std::size_t>(banned)] = kLowest;
+        const auto index = static_cast<std::size_t>(banned);
+        if (banned >= 0 && index < logits.size()) {
+            blanked.emplace_back(index, std::exchange(logits[index], kImpossible));
         }
     }
-    return argmax(allowed);
+    const TokenId allowed = argmax(logits);
+    // Backwards: a token that is listed twice gets its first value again.
+    for (const auto &[index, logit] : std::views::reverse(blanked)) {
+        logits[index] = logit;
+    }
+    return allowed;
 }
 
-Sampler::Sampler(std::unique_ptr<SamplerChain> chain, std::vector<TokenId> forbidden)
-    : chain_(std::move(chain)), forbidden_(std::move(forbidden)) {}
+Sampler::Sampler(std::unique_ptr<SamplerChain> chain, std::vector<TokenId> forbidden, std::int32_t n_logprobs)
+    : chain_(std::move(chain)), forbidden_(std::move(forbidden)), n_logprobs_(n_logprobs) {}
 
-TokenId Sampler::pick(ModelRunner &runner, std::size_t row) {
+TokenId Sampler::pick_token(std::span<float> logits) {
     if (chain_ != nullptr) {
-        return runner.sample(*chain_, row);
+        return chain_->sample(logits);
     }
-    const TokenId token = argmax_except(runner.logits(row), forbidden_);
+    const TokenId token = argmax_except(logits, forbidden_);
     if (token < 0) {
         throw std::runtime_error("the model returned no usable logits (all NaN or forbidden)");
     }
     return token;
+}
+
+Picked Sampler::pick(std::span<float> logits) {
+    Picked picked;
+    picked.token = pick_token(logits);
+    if (n_logprobs_ >= 0) {
+        picked.logprobs = token_logprobs(logits, picked.token, n_logprobs_);
+    }
+    return picked;
 }
 
 } // namespace llamad

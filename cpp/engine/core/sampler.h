@@ -1,34 +1,79 @@
 // Picks the next token of a request from its row of logits.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
-#include "core/model_runner.h"
+#include "core/logprobs.h"
 #include "core/types.h"
 
 namespace llamad {
 
-// Index of the largest value; the lowest one on a tie; -1 if no value is above -inf (all NaN, say).
-// One pass over the logits: building llama.cpp's candidate array for a 49k vocabulary costs ten
-// times as much as reading it.
-TokenId argmax(std::span<const float> logits);
+// Whatever a request needs beyond taking the likeliest token: a stateful chain, made with the request and
+// owned by it. One thread at a time.
+class SamplerChain {
+  public:
+    SamplerChain() = default;
+    SamplerChain(const SamplerChain &) = delete;
+    SamplerChain &operator=(const SamplerChain &) = delete;
+    virtual ~SamplerChain() = default;
 
-// The same among the tokens that are not forbidden.
-TokenId argmax_except(std::span<const float> logits, std::span<const TokenId> forbidden);
+    // Picks a token from one row of logits, [n_vocab], and advances by it. May write to the logits while it
+    // works; has put them back when it returns or throws.
+    // Throws std::exception where no token can be taken (a grammar that has come to a dead end).
+    virtual TokenId sample(std::span<float> logits) = 0;
 
-// Greedy requests are answered from the logits; all others by the runner's sampling chain.
+    // Whether it may look at every token more than once, which takes far longer than finding a few likely
+    // ones.
+    virtual bool is_slow() const { return false; }
+};
+
+struct Picked {
+    TokenId token = -1;
+    std::optional<TokenLogprobs> logprobs; // where asked for
+};
+
+// Greedy requests are answered from the logits; all others by their sampling chain. One thread at a time.
 class Sampler {
   public:
-    Sampler(std::unique_ptr<SamplerChain> chain, std::vector<TokenId> forbidden);
+    // `chain` null: take the likeliest token that is not forbidden. `forbidden` is read only then.
+    // `n_logprobs`: how many of the likeliest tokens to report beside the one taken; -1: no logprobs at all.
+    Sampler(std::unique_ptr<SamplerChain> chain, std::vector<TokenId> forbidden,
+            std::int32_t n_logprobs = -1);
 
+    // `logits`: [n_vocab]; written to meanwhile, unchanged afterwards.
     // Throws std::exception where no token can be taken.
-    TokenId pick(ModelRunner &runner, std::size_t row);
+    Picked pick(std::span<float> logits);
+
+    bool is_slow() const { return chain_ != nullptr && chain_->is_slow(); }
 
   private:
+    TokenId pick_token(std::span<float> logits);
+
     std::unique_ptr<SamplerChain> chain_;
     std::vector<TokenId> forbidden_;
+    std::int32_t n_logprobs_;
 };
+
+// One row to sample from, and what became of it: the currency between the engine and the runner, which
+// samples all rows of a decode at once.
+struct SampleTask {
+    std::size_t row = 0;                   // of the last decode(); its wants_logits was set
+    Sampler *sampler = nullptr;            // the request's own; no two tasks share one
+    TokenId token = -1;                    // out
+    std::string error;                     // out: why no token could be taken; empty if one was
+    std::optional<TokenLogprobs> logprobs; // out, where asked for
+};
+
+// Index of the largest value; the lowest one on a tie; -1 if no value is above -inf (all NaN, say).
+TokenId argmax(std::span<const float> logits);
+
+// The same among the tokens that are not forbidden. Writes to the logits and puts them back.
+TokenId argmax_except(std::span<float> logits, std::span<const TokenId> forbidden);
 
 } // namespace llamad

@@ -8,30 +8,44 @@
 
 #include "core/detokenizer.h"
 #include "core/event_queue.h"
+#include "core/fair_share.h"
 #include "core/model_runner.h"
 #include "core/request.h"
-#include "core/sampler.h"
 #include "core/stop_matcher.h"
 
 namespace llamad {
 
-// Made from a request when it gets a slot. Belongs to the engine thread.
+// A request on its way: waiting for a slot, in one, or back in the queue after a preemption. Belongs to the
+// engine thread.
 class Sequence {
   public:
-    // `n_ctx`: room of the slot in tokens. `n_cached`: prompt tokens that need not be computed.
-    Sequence(std::unique_ptr<Request> request, std::int32_t n_ctx, std::int32_t n_cached);
+    // `n_ctx`: room of a slot in tokens.
+    Sequence(std::unique_ptr<Request> request, std::int32_t n_ctx, std::shared_ptr<Account> account);
 
     RequestId id() const { return id_; }
+    std::int32_t priority() const { return priority_; }
+    const std::string &salt() const { return salt_; }
+    const std::optional<double> &timeout_s() const { return timeout_s_; }
+    TimePoint submitted_at() const { return submitted_at_; }
     // The prompt and what has been generated.
     const std::vector<TokenId> &tokens() const { return tokens_; }
     std::int32_t n_prompt() const { return n_prompt_; }
     std::int32_t n_generated() const { return static_cast<std::int32_t>(tokens_.size()) - n_prompt_; }
 
-    // Samples from a row of the runner's last decode. Throws std::exception where that fails.
-    TokenId sample(ModelRunner &runner, std::size_t row) { return sampler_.pick(runner, row); }
+    // Whether it has ever had a slot.
+    bool started() const { return started_at_.has_value(); }
+    // It has got a slot, where `n_cached` of its tokens need not be computed.
+    void start(std::size_t n_cached);
+
+    // Tokens that have been computed for its client.
+    double served() const { return account_->served; }
+    void charge(std::size_t n_tokens) { account_->served += static_cast<double>(n_tokens); }
+
+    Sampler &sampler() { return sampler_; }
 
     // Takes a sampled token. Returns why the generation ends with it, if it does.
-    std::optional<FinishReason> append(TokenId token, const ModelRunner &runner);
+    std::optional<FinishReason> append(TokenId token, std::optional<TokenLogprobs> logprobs,
+                                       const ModelRunner &runner);
 
     // What is to be delivered now: nothing while the request is not streamed or text is held back.
     std::optional<Event> take_delta();
@@ -41,11 +55,17 @@ class Sequence {
 
   private:
     std::optional<FinishReason> limit_reached() const;
+    Event take_undelivered();
+    Timings timings() const;
 
     RequestId id_;
+    std::int32_t priority_;
+    std::string salt_;
+    std::optional<double> timeout_s_;
+    std::shared_ptr<Account> account_;
     std::vector<TokenId> tokens_;
     std::int32_t n_prompt_;
-    std::int32_t n_cached_;
+    std::int32_t n_cached_ = 0;
     std::int32_t n_most_tokens_; // of prompt and completion together
     bool stream_;
     Sampler sampler_;
@@ -54,14 +74,11 @@ class Sequence {
     std::optional<std::size_t> matched_stop_;
     std::string fresh_text_; // scratch of append()
     std::string undelivered_text_;
+    std::vector<TokenLogprobs> undelivered_logprobs_;
     std::size_t n_delivered_ = 0; // generated tokens that are part of an event
     TimePoint submitted_at_;
-    TimePoint started_at_;
+    std::optional<TimePoint> started_at_;
     std::optional<TimePoint> first_token_at_;
 };
-
-// The terminal event of a request that never got a slot.
-Event finish_unstarted(const Request &request, FinishReason reason, ErrorKind error,
-                       std::string error_message);
 
 } // namespace llamad

@@ -1,6 +1,5 @@
 #include "core/slot.h"
 
-#include <algorithm>
 #include <utility>
 
 namespace llamad {
@@ -9,14 +8,12 @@ std::span<const TokenId> Slot::pending() const {
     return std::span(sequence_->tokens()).subspan(cached_.size());
 }
 
-std::size_t Slot::shared_prefix(std::span<const TokenId> prompt) const {
-    return static_cast<std::size_t>(
-        std::mismatch(cached_.begin(), cached_.end(), prompt.begin(), prompt.end()).first - cached_.begin());
-}
-
-void Slot::start(std::unique_ptr<Sequence> sequence, std::size_t n_kept) {
+void Slot::start(std::unique_ptr<Sequence> sequence, std::size_t n_cached, std::size_t n_fixed) {
     sequence_ = std::move(sequence);
-    cached_.resize(n_kept);
+    const std::vector<TokenId> &tokens = sequence_->tokens();
+    cached_.assign(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(n_cached));
+    n_fixed_ = n_fixed;
+    salt_ = sequence_->salt();
 }
 
 void Slot::advance(std::size_t n) {
@@ -27,6 +24,11 @@ void Slot::advance(std::size_t n) {
 std::unique_ptr<Sequence> Slot::release() {
     idle_since_ = Clock::now();
     return std::move(sequence_);
+}
+
+void Slot::clear() {
+    cached_.clear();
+    n_fixed_ = 0;
 }
 
 void Slot::append_rows(std::size_t n, Batch &batch) const {

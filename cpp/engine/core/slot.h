@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/batch.h"
@@ -18,24 +19,26 @@ class Slot {
 
     SlotId id() const { return id_; }
     bool idle() const { return sequence_ == nullptr; }
-    // Still computing the prompt: no token has been sampled.
-    bool prefilling() const { return !idle() && sequence_->n_generated() == 0; }
-    bool decoding() const { return !idle() && sequence_->n_generated() > 0; }
+    // The next token of the sequence is to be computed from the last one.
+    bool decoding() const { return !idle() && sequence_->n_generated() > 0 && pending().size() == 1; }
+    // More than that is missing: the prompt, or after a preemption what had been generated as well.
+    bool prefilling() const { return !idle() && !decoding(); }
 
     Sequence &sequence() { return *sequence_; }
     const Sequence &sequence() const { return *sequence_; }
     // Tokens whose keys and values are in the stream, from position 0.
     const std::vector<TokenId> &cached() const { return cached_; }
+    // Who may share them: see Request::cache_salt.
+    const std::string &salt() const { return salt_; }
     // Tokens that the sequence has and the stream has not.
     std::span<const TokenId> pending() const;
+    // Of these, so many can only be kept as a whole: they came from a state that cannot be trimmed.
+    std::size_t n_fixed() const { return n_fixed_; }
     // When the last sequence left; the epoch before the first one did.
     TimePoint idle_since() const { return idle_since_; }
 
-    // Length of the common beginning of `prompt` and the stream.
-    std::size_t shared_prefix(std::span<const TokenId> prompt) const;
-
-    // Begins a sequence, of whose tokens the stream keeps the first `n_kept`.
-    void start(std::unique_ptr<Sequence> sequence, std::size_t n_kept);
+    // Begins a sequence, of whose tokens the stream holds the first `n_cached`, `n_fixed` of them as a whole.
+    void start(std::unique_ptr<Sequence> sequence, std::size_t n_cached, std::size_t n_fixed = 0);
 
     // Records that the next `n` pending tokens have been computed.
     void advance(std::size_t n);
@@ -44,7 +47,7 @@ class Slot {
     std::unique_ptr<Sequence> release();
 
     // Records that the stream has been emptied.
-    void forget() { cached_.clear(); }
+    void clear();
 
     // Appends rows for the next `n` pending tokens; the last token that is pending wants logits.
     void append_rows(std::size_t n, Batch &batch) const;
@@ -52,6 +55,8 @@ class Slot {
   private:
     SlotId id_;
     std::vector<TokenId> cached_;
+    std::size_t n_fixed_ = 0;
+    std::string salt_;
     std::unique_ptr<Sequence> sequence_;
     TimePoint idle_since_;
 };

@@ -30,6 +30,8 @@ enum class ErrorKind : std::uint8_t {
     kNone,
     kEngineClosed,     // the engine was closed while the request was queued or running
     kGenerationFailed, // decoding or sampling failed for this request
+    kQueueTimeout,     // no slot became free in time
+    kTimeout,          // the request had its slot, but not enough time
 };
 
 struct Usage {
@@ -40,7 +42,7 @@ struct Usage {
 
 struct Timings {
     double queue_s = 0;   // submitted -> slot assigned
-    double prefill_s = 0; // slot assigned -> first token sampled
+    double prefill_s = 0; // slot assigned -> first token sampled, a preemption in between included
     double decode_s = 0;  // first token sampled -> end
 };
 

@@ -1,11 +1,13 @@
 #include "llama/llama_engine.h"
 
 #include <algorithm>
+#include <numeric>
 #include <string>
 #include <utility>
 
 #include "core/errors.h"
 #include "llama/llama_runner.h"
+#include "llama/prefix_store.h"
 #include "llama/request_builder.h"
 
 namespace llamad {
@@ -33,8 +35,13 @@ LlamaEngine::LlamaEngine(const EngineConfig &config, const LlamaModel::Progress 
     info_.n_parallel = config.n_parallel;
     info_.has_chat_template = chat_template->is_models_own();
     loaded_ = std::make_shared<const Loaded>(Loaded{std::move(model), std::move(chat_template)});
-    engine_ = std::make_unique<Engine>(std::move(runner), EngineLimits{.itl_target_ms = config.itl_target_ms,
-                                                                       .max_queue = config.max_queue});
+    const MakeStore make_store = prefix_store(config, runner->limits());
+    engine_ = std::make_unique<Engine>(std::move(runner),
+                                       EngineLimits{.itl_target_ms = config.itl_target_ms,
+                                                    .max_queue = config.max_queue,
+                                                    .queue_timeout_s = config.queue_timeout_s,
+                                                    .request_timeout_s = config.request_timeout_s},
+                                       make_store);
 }
 
 std::shared_ptr<const LlamaEngine::Loaded> LlamaEngine::loaded() const {
@@ -45,7 +52,8 @@ std::shared_ptr<const LlamaEngine::Loaded> LlamaEngine::loaded() const {
     return loaded_;
 }
 
-Prepared LlamaEngine::prepare(std::string_view prompt, const SamplingParams &params, bool stream) const {
+Prepared LlamaEngine::prepare(std::string_view prompt, const SamplingParams &params,
+                              const RequestOptions &options) const {
     const std::shared_ptr<const Loaded> with = loaded();
     // A long text that cannot fit is not tokenized: some tokenizers recurse once per letter of a word.
     // Twice, because a token may stand for text with more white space than its own.
@@ -57,19 +65,21 @@ Prepared LlamaEngine::prepare(std::string_view prompt, const SamplingParams &par
                                                std::to_string(info_.n_ctx) + " tokens; shorten it");
     }
     return prepare(with->model->tokenize(prompt, /*add_special=*/true, /*parse_special=*/true), params,
-                   stream);
+                   options);
 }
 
-Prepared LlamaEngine::prepare(std::vector<TokenId> prompt, const SamplingParams &params, bool stream) const {
+Prepared LlamaEngine::prepare(std::vector<TokenId> prompt, const SamplingParams &params,
+                              const RequestOptions &options) const {
     const std::shared_ptr<const Loaded> with = loaded();
-    auto request = build_request(*with->model, info_.n_ctx, prompt, params, stream);
-    return {.prompt = std::move(prompt), .request = std::move(request), .engine_id = id_};
+    auto requests = build_requests(*with->model, info_.n_ctx, prompt, params, options);
+    return {std::move(prompt), std::move(requests), id_};
 }
 
-Prepared LlamaEngine::prepare_chat(std::string_view messages_json, SamplingParams params, bool stream) const {
+Prepared LlamaEngine::prepare_chat(std::string_view messages_json, SamplingParams params,
+                                   const RequestOptions &options) const {
     ChatPrompt prompt = loaded()->chat_template->apply(messages_json);
     params.stop.insert(params.stop.end(), prompt.stops.begin(), prompt.stops.end());
-    return prepare(prompt.text, params, stream);
+    return prepare(prompt.text, params, options);
 }
 
 std::string LlamaEngine::apply_template(std::string_view messages_json) const {
@@ -85,14 +95,17 @@ std::string LlamaEngine::detokenize(std::span<const TokenId> tokens, bool specia
     return loaded()->model->detokenize(tokens, special);
 }
 
-RequestId LlamaEngine::submit(Prepared &prepared) {
+std::vector<RequestId> LlamaEngine::submit(Prepared &prepared) {
     if (prepared.engine_id != id_) {
         throw ParameterError("prepared", "the request was prepared by another engine");
     }
-    if (prepared.request == nullptr) {
+    if (prepared.requests.empty()) {
         throw ParameterError("prepared", "the request has been submitted before; prepare a new one");
     }
-    return engine_->submit(prepared.request);
+    std::vector<RequestId> ids(prepared.requests.size());
+    std::iota(ids.begin(), ids.end(), engine_->submit(prepared.requests));
+    prepared.requests.clear();
+    return ids;
 }
 
 void LlamaEngine::close() {

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "chat/chat_template.h"
@@ -19,9 +20,14 @@ namespace llamad {
 
 // A request that is templated, tokenized and checked; an engine accepts it once.
 struct Prepared {
+    Prepared(std::vector<TokenId> tokens, std::vector<std::unique_ptr<Request>> made, std::uint64_t engine)
+        : prompt(std::move(tokens)), n(made.size()), requests(std::move(made)), engine_id(engine) {}
+    Prepared(Prepared &&) = default; // declared so that pybind11 does not take it for copyable
+
     std::vector<TokenId> prompt;
-    std::unique_ptr<Request> request; // null once accepted
-    std::uint64_t engine_id;          // of the one that prepared it; its address may have been reused
+    std::size_t n;                                  // completions
+    std::vector<std::unique_ptr<Request>> requests; // one for each; empty once accepted
+    std::uint64_t engine_id; // of the one that prepared it; its address may have been reused
 };
 
 // Threading: every method may be called from any thread. Preparing takes milliseconds and runs on the
@@ -37,18 +43,22 @@ class LlamaEngine {
     const ModelInfo &info() const { return info_; }
     bool closed() const { return closed_.load(std::memory_order_acquire); }
 
-    // `params` must have passed validate(). These throw RequestError where the request cannot be carried out,
-    // EngineClosedError when closed.
-    Prepared prepare(std::string_view prompt, const SamplingParams &params, bool stream) const;
-    Prepared prepare(std::vector<TokenId> prompt, const SamplingParams &params, bool stream) const;
-    Prepared prepare_chat(std::string_view messages_json, SamplingParams params, bool stream) const;
+    // `params` and `options` must have passed validate(). These throw RequestError where the request cannot
+    // be carried out, EngineClosedError when closed.
+    Prepared prepare(std::string_view prompt, const SamplingParams &params,
+                     const RequestOptions &options) const;
+    Prepared prepare(std::vector<TokenId> prompt, const SamplingParams &params,
+                     const RequestOptions &options) const;
+    Prepared prepare_chat(std::string_view messages_json, SamplingParams params,
+                          const RequestOptions &options) const;
     std::string apply_template(std::string_view messages_json) const;
     std::vector<TokenId> tokenize(std::string_view text, bool add_special, bool parse_special) const;
     std::string detokenize(std::span<const TokenId> tokens, bool special) const;
 
-    // Throws QueueFullError, after which `prepared` may be submitted again, EngineClosedError, or
-    // ParameterError where another engine prepared it or it has been accepted before.
-    RequestId submit(Prepared &prepared);
+    // Accepts every completion or none; returns their ids. Throws QueueFullError, after which `prepared` may
+    // be submitted again, EngineClosedError, or ParameterError where another engine prepared it or it has
+    // been accepted before.
+    std::vector<RequestId> submit(Prepared &prepared);
     void cancel(RequestId id) { engine_->cancel(id); }
 
     EventQueue &events() { return engine_->events(); }

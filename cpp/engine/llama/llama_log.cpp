@@ -27,7 +27,20 @@ LogBuffer &buffer() {
 }
 
 thread_local std::string *thread_errors = nullptr;
+thread_local std::vector<LogLine> *thread_held = nullptr;
 thread_local int thread_level = GGML_LOG_LEVEL_INFO;
+
+void append(LogLine line) {
+    LogBuffer &log = buffer();
+    if (line.level < log.level.load(std::memory_order_relaxed)) {
+        return;
+    }
+    const std::lock_guard lock(log.mutex);
+    if (log.lines.size() == kMostLines) {
+        log.lines.pop_front();
+    }
+    log.lines.push_back(std::move(line));
+}
 
 void on_log(ggml_log_level level, const char *text, void * /*user_data*/) {
     // A continued line has the level of its beginning.
@@ -42,15 +55,11 @@ void on_log(ggml_log_level level, const char *text, void * /*user_data*/) {
     if (thread_level == GGML_LOG_LEVEL_ERROR && thread_errors != nullptr) {
         thread_errors->append(thread_errors->empty() ? "" : "; ").append(line);
     }
-    LogBuffer &log = buffer();
-    if (thread_level < log.level.load(std::memory_order_relaxed)) {
-        return;
+    if (thread_held != nullptr) {
+        thread_held->push_back({.level = thread_level, .text = std::move(line)});
+    } else {
+        append({.level = thread_level, .text = std::move(line)});
     }
-    const std::lock_guard lock(log.mutex);
-    if (log.lines.size() == kMostLines) {
-        log.lines.pop_front();
-    }
-    log.lines.push_back({.level = thread_level, .text = std::move(line)});
 }
 
 } // namespace
@@ -67,6 +76,8 @@ void init_llama_backend() {
 
 void set_log_level(int level) { buffer().level.store(level, std::memory_order_relaxed); }
 
+void log_warning(const std::string &line) { append({.level = GGML_LOG_LEVEL_WARN, .text = line}); }
+
 std::vector<LogLine> take_log_lines() {
     LogBuffer &log = buffer();
     std::deque<LogLine> lines;
@@ -75,6 +86,17 @@ std::vector<LogLine> take_log_lines() {
         lines.swap(log.lines);
     }
     return {std::make_move_iterator(lines.begin()), std::make_move_iterator(lines.end())};
+}
+
+HeldLog::HeldLog() { thread_held = &lines_; }
+
+HeldLog::~HeldLog() { thread_held = nullptr; }
+
+void HeldLog::release() {
+    for (LogLine &line : lines_) {
+        append(std::move(line));
+    }
+    lines_.clear();
 }
 
 LogErrors::LogErrors() : outer_(thread_errors) { thread_errors = &joined_; }

@@ -19,8 +19,27 @@ void init_llama_backend();
 // Lines below this level are dropped where they arise. Any thread.
 void set_log_level(int level);
 
+// Adds a line of our own. Any thread.
+void log_warning(const std::string &line);
+
 // The lines since the last call, oldest first; of a flood, the newest thousand. Any thread.
 std::vector<LogLine> take_log_lines();
+
+// Holds back what llama.cpp logs on this thread while the object lives: a full KV cache, say, is an error to
+// llama.cpp and everyday life to the engine.
+class HeldLog {
+  public:
+    HeldLog();
+    HeldLog(const HeldLog &) = delete;
+    HeldLog &operator=(const HeldLog &) = delete;
+    ~HeldLog();
+
+    // Lets the lines go to the log after all.
+    void release();
+
+  private:
+    std::vector<LogLine> lines_;
+};
 
 // Collects the error lines that llama.cpp logs on this thread while the object lives: often they are
 // all it says about why it returned null.

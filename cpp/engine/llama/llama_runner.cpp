@@ -1,6 +1,7 @@
 #include "llama/llama_runner.h"
 
 #include <algorithm>
+#include <array>
 #include <exception>
 #include <limits>
 #include <thread>
@@ -12,7 +13,7 @@
 
 #include "core/errors.h"
 #include "llama/llama_log.h"
-#include "llama/llama_sampler.h"
+#include "llama/row_sampling.h"
 
 namespace llamad {
 
@@ -38,10 +39,25 @@ std::int32_t available_processors() {
     return std::max(1, static_cast<std::int32_t>(std::thread::hardware_concurrency()));
 }
 
+void set_rope(const EngineConfig &config, llama_context_params &params) {
+    if (!config.rope_scaling.empty()) {
+        params.rope_scaling_type = config.rope_scaling == "none"     ? LLAMA_ROPE_SCALING_TYPE_NONE
+                                   : config.rope_scaling == "linear" ? LLAMA_ROPE_SCALING_TYPE_LINEAR
+                                                                     : LLAMA_ROPE_SCALING_TYPE_YARN;
+    }
+    params.rope_freq_base = config.rope_freq_base;
+    params.rope_freq_scale = config.rope_scale > 0 ? 1 / config.rope_scale : config.rope_freq_scale;
+    params.yarn_orig_ctx = static_cast<std::uint32_t>(config.yarn_orig_ctx);
+    params.yarn_ext_factor = config.yarn_ext_factor;
+    params.yarn_attn_factor = config.yarn_attn_factor;
+    params.yarn_beta_fast = config.yarn_beta_fast;
+    params.yarn_beta_slow = config.yarn_beta_slow;
+}
+
 llama_context_params context_params(const EngineConfig &config, std::int32_t n_ctx) {
     llama_context_params params = llama_context_default_params();
     params.n_seq_max = static_cast<std::uint32_t>(config.n_parallel);
-    params.n_ctx = static_cast<std::uint32_t>(n_ctx) * params.n_seq_max;
+    params.n_ctx = static_cast<std::uint32_t>(n_ctx) * (config.kv_unified ? 1 : params.n_seq_max);
     params.n_batch = static_cast<std::uint32_t>(config.n_batch);
     params.n_ubatch = static_cast<std::uint32_t>(std::min(config.n_ubatch, config.n_batch));
     // At most one row of a slot wants logits: without this the compute buffer has room for n_batch
@@ -54,9 +70,10 @@ llama_context_params context_params(const EngineConfig &config, std::int32_t n_c
                                                           : LLAMA_FLASH_ATTN_TYPE_AUTO;
     params.type_k = cache_type(config.cache_type_k);
     params.type_v = cache_type(config.cache_type_v);
-    params.kv_unified = false;
-    params.swa_full = true; // a window that has moved on cannot be trimmed back to a shared prefix
+    params.kv_unified = config.kv_unified;
+    params.swa_full = config.swa_full;
     params.no_perf = true;
+    set_rope(config, params);
     return params;
 }
 
@@ -65,7 +82,8 @@ llama_context_params context_params(const EngineConfig &config, std::int32_t n_c
 LlamaRunner::LlamaRunner(std::shared_ptr<const LlamaModel> model, const EngineConfig &config)
     : model_(std::move(model)) {
     const std::int32_t n_ctx = config.n_ctx > 0 ? config.n_ctx : llama_model_n_ctx_train(model_->get());
-    if (std::int64_t{n_ctx} * config.n_parallel > std::numeric_limits<std::int32_t>::max()) {
+    if (!config.kv_unified &&
+        std::int64_t{n_ctx} * config.n_parallel > std::numeric_limits<std::int32_t>::max()) {
         throw ParameterError("n_ctx", "n_ctx times n_parallel must be below 2^31, got " +
                                           std::to_string(n_ctx) + " times " +
                                           std::to_string(config.n_parallel));
@@ -86,7 +104,25 @@ LlamaRunner::LlamaRunner(std::shared_ptr<const LlamaModel> model, const EngineCo
     limits_ = {.n_slots = config.n_parallel,
                .n_ctx = n_ctx,
                .n_batch = static_cast<std::int32_t>(llama_n_batch(context_.get())),
-               .n_ubatch = static_cast<std::int32_t>(llama_n_ubatch(context_.get()))};
+               .n_ubatch = static_cast<std::int32_t>(llama_n_ubatch(context_.get())),
+               .unified = config.kv_unified,
+               .can_trim = can_trim(config.swa_full)};
+    limits_.can_trim_states = limits_.can_trim && llama_model_n_swa(model_->get()) == 0;
+    n_threads_ = params.n_threads;
+}
+
+// Asks the memory itself, with two tokens: what it can do depends on the kind of model and on llama.cpp's
+// version. A sliding window does not refuse, it has forgotten.
+bool LlamaRunner::can_trim(bool swa_full) {
+    if (llama_model_n_swa(model_->get()) > 0 && !swa_full) {
+        return false;
+    }
+    const std::array<Row, 2> rows{Row{.token = 0, .pos = 0, .slot = 0, .wants_logits = false},
+                                  Row{.token = 0, .pos = 1, .slot = 0, .wants_logits = true}};
+    const bool can = decode(rows) == DecodeStatus::kOk && trim(0, 1);
+    llama_memory_clear(llama_get_memory(context_.get()), /*data=*/true);
+    llama_synchronize(context_.get());
+    return can;
 }
 
 llama_batch LlamaRunner::Rows::fill(std::span<const Row> rows) {
@@ -115,6 +151,15 @@ llama_batch LlamaRunner::Rows::fill(std::span<const Row> rows) {
 }
 
 DecodeStatus LlamaRunner::decode(std::span<const Row> rows) {
+    HeldLog log;
+    const DecodeStatus status = decode_quietly(rows);
+    if (status == DecodeStatus::kFailed) {
+        log.release();
+    }
+    return status;
+}
+
+DecodeStatus LlamaRunner::decode_quietly(std::span<const Row> rows) {
     try {
         switch (llama_decode(context_.get(), rows_.fill(rows))) {
         case 0:
@@ -131,17 +176,55 @@ DecodeStatus LlamaRunner::decode(std::span<const Row> rows) {
     }
 }
 
-std::span<const float> LlamaRunner::logits(std::size_t row) {
-    const float *values = llama_get_logits_ith(context_.get(), static_cast<std::int32_t>(row));
-    return {values, values == nullptr ? 0 : static_cast<std::size_t>(model_->n_vocab())};
-}
-
-TokenId LlamaRunner::sample(SamplerChain &chain, std::size_t row) {
-    return static_cast<LlamaSamplerChain &>(chain).sample(context_.get(), static_cast<std::int32_t>(row));
+void LlamaRunner::sample(std::span<SampleTask> tasks) {
+    logits_.clear();
+    for (const SampleTask &task : tasks) { // one after the other: this waits for the computation
+        float *values = llama_get_logits_ith(context_.get(), static_cast<std::int32_t>(task.row));
+        logits_.emplace_back(values, values == nullptr ? 0 : static_cast<std::size_t>(model_->n_vocab()));
+    }
+    sample_rows(tasks, logits_, n_threads_);
 }
 
 bool LlamaRunner::trim(SlotId slot, Pos from) {
     return llama_memory_seq_rm(llama_get_memory(context_.get()), slot, from, -1);
+}
+
+// Between two streams llama_memory_seq_cp copies all n_ctx cells, and later, at the next decode, when the
+// source may hold something else already. A state holds only the cells in use, and is copied now.
+bool LlamaRunner::copy(SlotId from, SlotId to) {
+    if (limits_.unified) {
+        llama_memory_seq_cp(llama_get_memory(context_.get()), from, to, -1, -1);
+        return true;
+    }
+    const std::span<const std::byte> state = save_into(copied_, from);
+    return !state.empty() && restore(to, state);
+}
+
+KvState LlamaRunner::save(SlotId slot) {
+    KvState state;
+    state.size = save_into(state, slot).size();
+    return state;
+}
+
+// The buffer grows as needed; the bytes in use are returned.
+std::span<const std::byte> LlamaRunner::save_into(KvState &buffer, SlotId slot) {
+    const std::size_t size = llama_state_seq_get_size(context_.get(), slot);
+    if (buffer.size < size) {
+        buffer = {.data = std::make_unique_for_overwrite<std::byte[]>(size), .size = size};
+    }
+    const std::size_t n_written = llama_state_seq_get_data(
+        context_.get(), reinterpret_cast<std::uint8_t *>(buffer.data.get()), size, slot);
+    return buffer.bytes().first(n_written);
+}
+
+bool LlamaRunner::restore(SlotId slot, std::span<const std::byte> state) {
+    const HeldLog log;
+    const auto *bytes = reinterpret_cast<const std::uint8_t *>(state.data());
+    if (llama_state_seq_set_data(context_.get(), bytes, state.size(), slot) > 0) {
+        return true;
+    }
+    trim(slot, 0);
+    return false;
 }
 
 } // namespace llamad

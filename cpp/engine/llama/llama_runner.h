@@ -12,7 +12,7 @@
 
 namespace llamad {
 
-// One KV stream per slot (kv_unified = false): attention then reads a slot's own cells only, and a
+// One KV stream per slot, unless kv_unified is asked for: attention then reads a slot's own cells only, and a
 // batch of 32 decodes a third faster than over one shared buffer.
 class LlamaRunner final : public ModelRunner {
   public:
@@ -21,9 +21,11 @@ class LlamaRunner final : public ModelRunner {
 
     RunnerLimits limits() const override { return limits_; }
     DecodeStatus decode(std::span<const Row> rows) override;
-    std::span<const float> logits(std::size_t row) override;
-    TokenId sample(SamplerChain &chain, std::size_t row) override;
+    void sample(std::span<SampleTask> tasks) override;
     bool trim(SlotId slot, Pos from) override;
+    bool copy(SlotId from, SlotId to) override;
+    KvState save(SlotId slot) override;
+    bool restore(SlotId slot, std::span<const std::byte> state) override;
     std::string_view token_bytes(TokenId token) const override { return model_->token_bytes(token); }
     bool is_end_of_generation(TokenId token) const override { return model_->is_end_of_generation(token); }
     void request_abort() override { abort_.store(true, std::memory_order_relaxed); }
@@ -41,13 +43,20 @@ class LlamaRunner final : public ModelRunner {
         llama_batch fill(std::span<const Row> rows);
     };
 
+    DecodeStatus decode_quietly(std::span<const Row> rows);
+    bool can_trim(bool swa_full);
+    std::span<const std::byte> save_into(KvState &buffer, SlotId slot);
+
     struct Deleter {
         void operator()(llama_context *context) const { llama_free(context); }
     };
 
     std::shared_ptr<const LlamaModel> model_;
     RunnerLimits limits_;
+    std::int32_t n_threads_ = 1;
     Rows rows_;
+    std::vector<std::span<float>> logits_; // scratch of sample()
+    KvState copied_;                       // scratch of copy(): fresh memory costs more than the copying
     std::atomic<bool> abort_{false};
     std::unique_ptr<llama_context, Deleter> context_; // last: its abort callback reads abort_
 };

@@ -1,12 +1,15 @@
 #include "llama/llama_sampler.h"
 
 #include <algorithm>
-#include <exception>
+#include <ctime>
 #include <limits>
-#include <new>
 #include <stdexcept>
+#include <string>
+#include <utility>
 
 #include "core/errors.h"
+#include "core/grammar_check.h"
+#include "core/logit_scan.h"
 
 namespace llamad {
 
@@ -22,81 +25,199 @@ std::uint32_t fold_seed(std::optional<std::int64_t> seed) {
     return folded == LLAMA_DEFAULT_SEED ? 0 : folded;
 }
 
-common_params_sampling to_common(const LlamaModel &model, const SamplingParams &params, std::int32_t n_ctx) {
-    // No sequence is longer than n_ctx, and llama.cpp allocates what it is told.
-    const auto look_back = [n_ctx](std::int32_t n) { return n < 0 ? n_ctx : std::min(n, n_ctx); };
-    common_params_sampling common;
-    common.seed = fold_seed(params.seed);
-    // Below this, dividing a logit by the temperature overflows.
-    common.temp = params.temperature < 1e-30F ? 0.0F : params.temperature;
-    common.top_k = params.top_k;
-    common.top_p = params.top_p;
-    common.min_p = params.min_p;
-    common.typ_p = params.typical_p;
-    common.penalty_repeat = params.repeat_penalty;
-    common.penalty_last_n = look_back(params.repeat_last_n);
-    common.penalty_freq = params.frequency_penalty;
-    common.penalty_present = params.presence_penalty;
-    common.dry_multiplier = params.dry_multiplier;
-    common.dry_base = params.dry_base;
-    common.dry_allowed_length = params.dry_allowed_length;
-    common.dry_penalty_last_n = look_back(params.dry_penalty_last_n);
-    common.dry_sequence_breakers = params.dry_sequence_breakers;
-    common.xtc_probability = params.xtc_probability;
-    common.xtc_threshold = params.xtc_threshold;
-    common.mirostat = params.mirostat;
-    common.mirostat_tau = params.mirostat_tau;
-    common.mirostat_eta = params.mirostat_eta;
-    common.no_perf = true;
-    if (!params.grammar.empty()) {
-        common.grammar = common_grammar(COMMON_GRAMMAR_TYPE_USER, params.grammar);
-    }
-    for (const auto &[token, bias] : params.logit_bias) {
-        common.logit_bias.push_back({token, bias});
-    }
-    if (params.ignore_eos) {
-        for (const TokenId token : model.end_of_generation_tokens()) {
-            common.logit_bias.push_back({token, -std::numeric_limits<float>::infinity()});
-        }
-    }
-    return common;
+// No sequence is longer than n_ctx, and llama.cpp allocates what it is told.
+std::int32_t look_back(std::int32_t n, std::int32_t n_ctx) { return n < 0 ? n_ctx : std::min(n, n_ctx); }
+
+std::int32_t penalty_look_back(const SamplingParams &params, std::int32_t n_ctx) {
+    return params.mirostat != 0 ? 0 : look_back(params.repeat_last_n, n_ctx); // mirostat's chain has none
 }
+
+std::vector<std::pair<TokenId, float>> all_biases(const SamplingParams &params,
+                                                  std::span<const TokenId> forbidden) {
+    std::vector<std::pair<TokenId, float>> biases = params.logit_bias;
+    for (const TokenId token : forbidden) {
+        biases.emplace_back(token, kImpossible);
+    }
+    return biases;
+}
+
+std::vector<TokenId> forbidden_tokens(const LlamaModel &model, bool ignore_eos) {
+    std::vector<TokenId> forbidden = model.suppressed_tokens();
+    if (ignore_eos) {
+        const std::vector<TokenId> &ends = model.end_of_generation_tokens();
+        forbidden.insert(forbidden.end(), ends.begin(), ends.end());
+    }
+    return forbidden;
+}
+
+llama_sampler_ptr empty_chain() {
+    llama_sampler_chain_params params = llama_sampler_chain_default_params();
+    params.no_perf = true;
+    return llama_sampler_ptr(llama_sampler_chain_init(params));
+}
+
+llama_sampler_ptr make_grammar(const llama_vocab *vocab, const std::string &grammar) {
+    if (grammar.empty()) {
+        return nullptr;
+    }
+    check_grammar(grammar);
+    llama_sampler_ptr sampler(llama_sampler_init_grammar(vocab, grammar.c_str(), "root"));
+    if (sampler == nullptr) { // all that llama.cpp says is that it failed
+        throw GrammarError("grammar", "grammar is not valid GBNF with a rule named \"root\"");
+    }
+    return sampler;
+}
+
+llama_sampler_ptr make_to_top_k(const llama_vocab *vocab, const SamplingParams &params, std::int32_t n_ctx) {
+    llama_sampler_ptr chain = empty_chain();
+    if (params.mirostat != 0) {
+        return chain;
+    }
+    if (params.dry_multiplier != 0) {
+        std::vector<const char *> breakers;
+        breakers.reserve(params.dry_sequence_breakers.size());
+        for (const std::string &breaker : params.dry_sequence_breakers) {
+            breakers.push_back(breaker.c_str());
+        }
+        llama_sampler_chain_add(
+            chain.get(), llama_sampler_init_dry(
+                             vocab, params.dry_multiplier, params.dry_base, params.dry_allowed_length,
+                             look_back(params.dry_penalty_last_n, n_ctx), breakers.data(), breakers.size()));
+    }
+    llama_sampler_chain_add(chain.get(), llama_sampler_init_top_k(params.top_k));
+    return chain;
+}
+
+llama_sampler_ptr make_rest(std::int32_t n_vocab, const SamplingParams &params) {
+    constexpr std::size_t kMinKeep = 0;
+    constexpr std::int32_t kMirostatTokens = 100; // that version 1 estimates from; llama.cpp's own choice
+    const std::uint32_t seed = fold_seed(params.seed);
+    // Below this, dividing a logit by the temperature overflows.
+    const float temperature = params.temperature < 1e-30F ? 0.0F : params.temperature;
+    llama_sampler_ptr chain = empty_chain();
+    const auto add = [&chain](llama_sampler *sampler) { llama_sampler_chain_add(chain.get(), sampler); };
+    if (params.mirostat == 0) {
+        add(llama_sampler_init_typical(params.typical_p, kMinKeep));
+        add(llama_sampler_init_top_p(params.top_p, kMinKeep));
+        add(llama_sampler_init_min_p(params.min_p, kMinKeep));
+        add(llama_sampler_init_xtc(params.xtc_probability, params.xtc_threshold, kMinKeep, seed));
+    }
+    add(llama_sampler_init_temp(temperature));
+    add(params.mirostat == 0 ? llama_sampler_init_dist(seed)
+        : params.mirostat == 1
+            ? llama_sampler_init_mirostat(n_vocab, seed, params.mirostat_tau, params.mirostat_eta,
+                                          kMirostatTokens)
+            : llama_sampler_init_mirostat_v2(seed, params.mirostat_tau, params.mirostat_eta));
+    return chain;
+}
+
+// A grammar that can be read in several ways may double the work with each token, which nothing in its text
+// tells. Checking a whole vocabulary takes tens of milliseconds.
+constexpr double kMostGrammarSeconds = 1;
+
+// Of this thread alone: whatever else keeps the machine busy does not count.
+double thread_seconds() {
+    timespec time{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
+}
+
+// Takes the edits back however sampling ends.
+class EditedRow {
+  public:
+    EditedRow(LogitEdits &edits, std::span<float> logits) : edits_(edits), logits_(logits) {
+        edits_.apply(logits_);
+    }
+    ~EditedRow() { edits_.undo(logits_); }
+    EditedRow(const EditedRow &) = delete;
+    EditedRow &operator=(const EditedRow &) = delete;
+
+  private:
+    LogitEdits &edits_;
+    std::span<float> logits_;
+};
 
 } // namespace
 
-LlamaSamplerChain::LlamaSamplerChain(const LlamaModel &model, const SamplingParams &params,
-                                     std::span<const TokenId> prompt, std::int32_t n_ctx) {
-    common_params_sampling common = to_common(model, params, n_ctx);
-    try {
-        sampler_.reset(common_sampler_init(model.get(), common));
-    } catch (const std::bad_alloc &) {
-        throw;
-    } catch (const std::exception &) {
-        if (params.grammar.empty()) {
-            throw;
-        }
-        // All that llama.cpp says is "failed to parse grammar".
-        throw GrammarError("grammar", "grammar is not valid GBNF with a rule named \"root\"");
-    }
-    for (const TokenId token : prompt) {
-        common_sampler_accept(sampler_.get(), token, /*is_generated=*/false);
+LlamaSamplerChain::LlamaSamplerChain(const Vocabulary &vocabulary, const SamplingParams &params,
+                                     std::span<const TokenId> prompt, std::int32_t n_ctx)
+    : n_vocab_(static_cast<std::size_t>(vocabulary.size)),
+      edits_(all_biases(params, vocabulary.forbidden), params, vocabulary.size,
+             penalty_look_back(params, n_ctx)),
+      shortlist_(params, vocabulary.size), grammar_(make_grammar(vocabulary.llama, params.grammar)),
+      to_top_k_(make_to_top_k(vocabulary.llama, params, n_ctx)), rest_(make_rest(vocabulary.size, params)) {
+    // More of a long prompt would only be forgotten again.
+    const std::int32_t furthest =
+        std::max(look_back(params.repeat_last_n, n_ctx), look_back(params.dry_penalty_last_n, n_ctx));
+    for (const TokenId token : prompt.last(std::min(prompt.size(), static_cast<std::size_t>(furthest)))) {
+        edits_.accept(token);
+        llama_sampler_accept(to_top_k_.get(), token);
     }
 }
 
-TokenId LlamaSamplerChain::sample(llama_context *context, std::int32_t row) {
-    const llama_token token = common_sampler_sample(sampler_.get(), context, row);
-    // Where everything is ruled out the chain takes something all the same, and a grammar that is handed
-    // an end-of-generation token too early ends the process (GGML_ABORT in llama_grammar_accept_impl).
-    const llama_token_data_array &candidates =
-        *common_sampler_get_candidates(sampler_.get(), /*do_sort=*/false);
-    const bool allowed = candidates.selected >= 0 &&
-                         candidates.data[candidates.selected].logit > -std::numeric_limits<float>::infinity();
-    if (!allowed) {
+LlamaSamplerChain::LlamaSamplerChain(const LlamaModel &model, const SamplingParams &params,
+                                     std::span<const TokenId> prompt, std::int32_t n_ctx)
+    : LlamaSamplerChain({.llama = model.vocab(),
+                         .size = model.n_vocab(),
+                         .forbidden = forbidden_tokens(model, params.ignore_eos)},
+                        params, prompt, n_ctx) {}
+
+TokenId LlamaSamplerChain::sample(std::span<float> logits) {
+    if (logits.size() != n_vocab_) {
+        throw std::runtime_error("the model returned no logits");
+    }
+    const EditedRow row(edits_, logits);
+    TokenId token = draw(shortlist_.list(logits));
+    if (grammar_ != nullptr) {
+        token = follow_grammar(token, logits);
+    }
+    edits_.accept(token);
+    llama_sampler_accept(to_top_k_.get(), token);
+    llama_sampler_accept(rest_.get(), token);
+    return token;
+}
+
+TokenId LlamaSamplerChain::follow_grammar(TokenId token, std::span<const float> logits) {
+    const double started = thread_seconds();
+    if (!grammar_allows(token)) {
+        token = draw(shortlist_.list_allowed(logits, [this](auto &array) { keep_allowed(array); }));
+    }
+    llama_sampler_accept(grammar_.get(), token);
+    if (thread_seconds() - started > kMostGrammarSeconds) {
+        throw std::runtime_error("the grammar takes too long to follow: it can be read in too many ways");
+    }
+    return token;
+}
+
+bool LlamaSamplerChain::grammar_allows(TokenId token) {
+    llama_token_data candidate{token, 0.0F, 0.0F};
+    llama_token_data_array array{&candidate, 1, -1, false};
+    llama_sampler_apply(grammar_.get(), &array);
+    return candidate.logit > kImpossible;
+}
+
+void LlamaSamplerChain::keep_allowed(llama_token_data_array &array) {
+    llama_sampler_apply(grammar_.get(), &array);
+    const auto *end =
+        std::remove_if(array.data, array.data + array.size,
+                       [](const llama_token_data &candidate) { return !(candidate.logit > kImpossible); });
+    array.size = static_cast<std::size_t>(end - array.data);
+}
+
+TokenId LlamaSamplerChain::draw(Listed listed) {
+    llama_token_data_array &array = listed.array;
+    if (array.size == 0) { // llama.cpp would end the process
         throw std::runtime_error("no token is allowed here: the grammar has come to a dead end, or all are "
                                  "forbidden");
     }
-    common_sampler_accept(sampler_.get(), token, /*is_generated=*/true);
-    return token;
+    if (!listed.is_short) {
+        llama_sampler_apply(to_top_k_.get(), &array);
+    }
+    llama_sampler_apply(rest_.get(), &array);
+    if (array.selected < 0 || !(array.data[array.selected].logit > kImpossible)) {
+        throw std::runtime_error("the samplers have ruled out every token");
+    }
+    return array.data[array.selected].id;
 }
 
 } // namespace llamad

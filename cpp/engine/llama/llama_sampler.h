@@ -1,29 +1,63 @@
 // llama.cpp's sampling chain and grammar behind the engine's SamplerChain.
 #pragma once
 
-#include <memory>
+#include <cstddef>
+#include <cstdint>
 #include <span>
+#include <vector>
 
-#include "sampling.h"
+#include "llama-cpp.h"
 
-#include "core/model_runner.h"
 #include "core/params.h"
+#include "core/sampler.h"
 #include "llama/llama_model.h"
+#include "llama/logit_edits.h"
+#include "llama/shortlist.h"
 
 namespace llamad {
 
+// The samplers of llama.cpp's default chain in its order: logit bias, penalties, DRY, top-k, typical, top-p,
+// min-p, XTC, temperature, and the draw; or bias, temperature and mirostat. The result has the distribution
+// that llama.cpp's chain has, and with a seed is the same token; only the work before top-k's few survivors
+// is done otherwise (LogitEdits, Shortlist).
 class LlamaSamplerChain final : public SamplerChain {
   public:
+    // What the chain needs to know of a model.
+    struct Vocabulary {
+        const llama_vocab *llama = nullptr; // read for a grammar and for DRY alone
+        std::int32_t size = 0;
+        std::vector<TokenId> forbidden; // never taken
+    };
+
     // `prompt` is what the penalties and DRY look back at. `n_ctx` is what a look-back of -1 means.
-    // Throws GrammarError.
+    // `params` must have passed validate(). Throws GrammarError.
+    LlamaSamplerChain(const Vocabulary &vocabulary, const SamplingParams &params,
+                      std::span<const TokenId> prompt, std::int32_t n_ctx);
+
+    // The same, forbidding the model's suppressed tokens and what params.ignore_eos asks for.
     LlamaSamplerChain(const LlamaModel &model, const SamplingParams &params, std::span<const TokenId> prompt,
                       std::int32_t n_ctx);
 
-    // Samples from an output row of the context's last decode. Engine thread. Throws std::exception.
-    TokenId sample(llama_context *context, std::int32_t row);
+    // 1. Take a token as if there were no grammar.
+    // 2. If there is one and it does not allow the token, take one of those that it allows: checking a single
+    //    token is a thousand times cheaper than checking all, and models mostly fit their grammar.
+    // Throws std::runtime_error where no token can be taken, or the grammar takes too long.
+    TokenId sample(std::span<float> logits) override;
+
+    bool is_slow() const override { return grammar_ != nullptr || !shortlist_.is_short(); }
 
   private:
-    common_sampler_ptr sampler_;
+    TokenId follow_grammar(TokenId token, std::span<const float> logits);
+    bool grammar_allows(TokenId token);
+    void keep_allowed(llama_token_data_array &array);
+    TokenId draw(Listed listed);
+
+    std::size_t n_vocab_;
+    LogitEdits edits_;
+    Shortlist shortlist_;
+    llama_sampler_ptr grammar_;  // null: none
+    llama_sampler_ptr to_top_k_; // what a short list makes unnecessary: DRY, top-k
+    llama_sampler_ptr rest_;     // ends by drawing a token
 };
 
 } // namespace llamad

@@ -1,6 +1,7 @@
 #include "llama/request_builder.h"
 
 #include <algorithm>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -31,25 +32,6 @@ void check_prompt(const LlamaModel &model, std::int32_t n_ctx, const std::vector
     }
 }
 
-// llama.cpp parses groups by recursion and follows rules by recursion, both without a limit: a grammar
-// that is large enough would overflow the stack. Parentheses in literals count too, which is harmless.
-void check_grammar_size(const std::string &grammar) {
-    constexpr std::size_t kMostBytes = 262'144;
-    constexpr int kMostNestedGroups = 500;
-    if (grammar.size() > kMostBytes) {
-        throw GrammarError("grammar", "grammar must have at most " + std::to_string(kMostBytes) +
-                                          " bytes, got " + std::to_string(grammar.size()));
-    }
-    int depth = 0;
-    for (const char c : grammar) {
-        depth = c == '(' ? depth + 1 : c == ')' ? std::max(depth - 1, 0) : depth;
-        if (depth > kMostNestedGroups) {
-            throw GrammarError("grammar",
-                               "grammar must nest at most " + std::to_string(kMostNestedGroups) + " groups");
-        }
-    }
-}
-
 void check_against_model(const LlamaModel &model, const SamplingParams &params) {
     for (const auto &[token, bias] : params.logit_bias) {
         if (token >= model.n_vocab()) {
@@ -58,7 +40,6 @@ void check_against_model(const LlamaModel &model, const SamplingParams &params) 
                                                    std::to_string(token));
         }
     }
-    check_grammar_size(params.grammar);
     // A finished grammar allows nothing but the end.
     if (params.ignore_eos && !params.grammar.empty()) {
         throw ParameterError("ignore_eos", "ignore_eos cannot be combined with a grammar");
@@ -77,24 +58,47 @@ std::vector<TokenId> forbidden_tokens(const LlamaModel &model, const SamplingPar
     return forbidden;
 }
 
-} // namespace
-
 std::unique_ptr<Request> build_request(const LlamaModel &model, std::int32_t n_ctx,
-                                       std::vector<TokenId> prompt, const SamplingParams &params,
-                                       bool stream) {
-    check_prompt(model, n_ctx, prompt);
-    check_against_model(model, params);
+                                       const std::vector<TokenId> &prompt, const SamplingParams &params,
+                                       const RequestOptions &options) {
     auto request = std::make_unique<Request>();
     if (params.is_plain_greedy()) {
         request->forbidden = forbidden_tokens(model, params);
     } else {
         request->chain = std::make_unique<LlamaSamplerChain>(model, params, prompt, n_ctx);
     }
-    request->prompt = std::move(prompt);
+    request->prompt = prompt;
     request->max_tokens = params.max_tokens.value_or(n_ctx);
+    request->n_logprobs = params.logprobs.value_or(-1);
     request->stop = params.stop;
-    request->stream = stream;
+    request->stream = options.stream;
+    request->priority = options.priority;
+    request->client = options.client;
+    request->cache_salt = options.cache_salt;
+    if (options.timeout_s > 0) {
+        request->timeout_s = options.timeout_s;
+    }
     return request;
+}
+
+} // namespace
+
+std::vector<std::unique_ptr<Request>> build_requests(const LlamaModel &model, std::int32_t n_ctx,
+                                                     const std::vector<TokenId> &prompt,
+                                                     const SamplingParams &params,
+                                                     const RequestOptions &options) {
+    check_prompt(model, n_ctx, prompt);
+    check_against_model(model, params);
+    SamplingParams of_choice = params;
+    std::vector<std::unique_ptr<Request>> requests;
+    for (std::int32_t i = 0; i < options.n; ++i) {
+        requests.push_back(build_request(model, n_ctx, prompt, of_choice, options));
+        if (of_choice.seed && *of_choice.seed != -1) { // else all would say the same
+            of_choice.seed =
+                *of_choice.seed == std::numeric_limits<std::int64_t>::max() ? 0 : *of_choice.seed + 1;
+        }
+    }
+    return requests;
 }
 
 } // namespace llamad

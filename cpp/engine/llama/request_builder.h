@@ -11,10 +11,11 @@
 
 namespace llamad {
 
-// `n_ctx`: tokens that a slot has room for. `params` must have passed validate().
-// Any thread. Throws ParameterError, ContextLengthError, GrammarError.
-std::unique_ptr<Request> build_request(const LlamaModel &model, std::int32_t n_ctx,
-                                       std::vector<TokenId> prompt, const SamplingParams &params,
-                                       bool stream);
+// One request for each of options.n completions. `n_ctx`: tokens that a slot has room for. `params` and
+// `options` must have passed validate(). Any thread. Throws ParameterError, ContextLengthError, GrammarError.
+std::vector<std::unique_ptr<Request>> build_requests(const LlamaModel &model, std::int32_t n_ctx,
+                                                     const std::vector<TokenId> &prompt,
+                                                     const SamplingParams &params,
+                                                     const RequestOptions &options);
 
 } // namespace llamad

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from llamad.async_engine import EngineProtocol
+    from llamad.engine_protocol import EngineProtocol
 
 ModelState = Literal["unloaded", "loading", "loaded", "failed"]
 """`failed`: the last attempt to load it failed; the next request tries again."""

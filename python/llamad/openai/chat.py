@@ -8,15 +8,33 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ..results import Usage
 from . import sse
 
 if TYPE_CHECKING:
-    from ..results import Result, Usage
+    from collections.abc import Sequence
+
+    from ..choices import Step
+    from ..results import Result
 
 
 def new_completion_id() -> str:
     """Return an id that no other completion has."""
     return f"chatcmpl-{secrets.token_hex(12)}"
+
+
+def usage_of(results: Sequence[Result]) -> Usage:
+    """Return the token counts of all choices together.
+
+    The prompt they share counts once, as OpenAI counts it. One choice computes it and the others copy
+    it, so what the request found in the cache is what the one that found least has found.
+    """
+    usages = [result.usage for result in results]
+    return Usage(
+        prompt_tokens=usages[0].prompt_tokens,
+        completion_tokens=sum(usage.completion_tokens for usage in usages),
+        cached_tokens=min(usage.cached_tokens for usage in usages),
+    )
 
 
 def usage_object(usage: Usage) -> dict[str, Any]:
@@ -29,33 +47,35 @@ def usage_object(usage: Usage) -> dict[str, Any]:
     }
 
 
-def whole(model: str, result: Result) -> bytes:
+def whole(model: str, results: Sequence[Result]) -> bytes:
     """Return the body of an answer that is not streamed."""
-    message = {"role": "assistant", "content": result.text, "refusal": None}
     return orjson.dumps(
         {
             "id": new_completion_id(),
             "object": "chat.completion",
             "created": int(time.time()),
             "model": model,
-            "choices": [
-                {"index": 0, "message": message, "logprobs": None, "finish_reason": result.finish_reason}
-            ],
-            "usage": usage_object(result.usage),
+            "choices": [_choice(index, result) for index, result in enumerate(results)],
+            "usage": usage_object(usage_of(results)),
         }
     )
+
+
+def _choice(index: int, result: Result) -> dict[str, Any]:
+    message = {"role": "assistant", "content": result.text, "refusal": None}
+    return {"index": index, "message": message, "logprobs": None, "finish_reason": result.finish_reason}
 
 
 class ChunkWriter:
     """The events of one streamed chat completion.
 
-    Everything but the text is the same in each chunk, so it is encoded once: a token costs the
-    escaping of its own text and one concatenation.
+    Everything but the text is the same in each chunk of a choice, so it is encoded once: a token costs
+    the escaping of its own text and one concatenation.
     """
 
-    __slots__ = ("_content", "_head", "_include_usage", "_rest")
+    __slots__ = ("_bare_end", "_content_starts", "_head", "_include_usage", "_text_end")
 
-    def __init__(self, model: str, *, include_usage: bool) -> None:
+    def __init__(self, model: str, n: int, *, include_usage: bool) -> None:
         same = {
             "id": new_completion_id(),
             "object": "chat.completion.chunk",
@@ -64,25 +84,35 @@ class ChunkWriter:
         }
         self._include_usage = include_usage
         self._head = sse.DATA + orjson.dumps(same)[:-1] + b',"choices":['
-        self._content = self._head + b'{"index":0,"delta":{"content":'
-        self._rest = b'},"logprobs":null,"finish_reason":null}' + self._tail()
+        self._content_starts = [self._head + b'{"index":%d,"delta":{"content":' % index for index in range(n)]
+        self._bare_end = (b'],"usage":null}' if include_usage else b"]}") + sse.END
+        self._text_end = b'},"logprobs":null,"finish_reason":null}' + self._bare_end
 
     def first(self) -> bytes:
-        """Return the chunk that opens the message."""
-        return self._head + b'{"index":0,"delta":{"role":"assistant","content":""' + self._rest
+        """Return the chunks that open the messages."""
+        opening = b',"delta":{"role":"assistant","content":""' + self._text_end
+        return b"".join(
+            self._head + b'{"index":%d' % index + opening for index in range(len(self._content_starts))
+        )
 
-    def delta(self, text: str) -> bytes:
-        """Return the chunk that carries a piece of the text."""
-        return self._content + orjson.dumps(text) + self._rest
+    def chunks(self, steps: Sequence[Step]) -> bytes:
+        """Return the chunks that carry what is new."""
+        chunks = b""
+        for index, text, result in steps:
+            if text:
+                chunks += self._content_starts[index] + orjson.dumps(text) + self._text_end
+            if result is not None:
+                chunks += self._finish(index, result)
+        return chunks
 
-    def last(self, result: Result) -> bytes:
-        """Return the end of the stream: finish reason, token counts if asked for, and the sentinel."""
+    def last(self, results: Sequence[Result]) -> bytes:
+        """Return the end of the stream: token counts if asked for, and the sentinel."""
+        if not self._include_usage:
+            return sse.DONE
+        usage = orjson.dumps(usage_object(usage_of(results)))
+        return self._head + b'],"usage":' + usage + b"}" + sse.END + sse.DONE
+
+    def _finish(self, index: int, result: Result) -> bytes:
         reason = orjson.dumps(result.finish_reason)
-        finish = b'{"index":0,"delta":{},"logprobs":null,"finish_reason":' + reason + b"}"
-        events = self._head + finish + self._tail()
-        if self._include_usage:
-            events += self._head + b'],"usage":' + orjson.dumps(usage_object(result.usage)) + b"}" + sse.END
-        return events + sse.DONE
-
-    def _tail(self) -> bytes:
-        return (b'],"usage":null}' if self._include_usage else b"]}") + sse.END
+        choice = b'{"index":%d,"delta":{},"logprobs":null,"finish_reason":%b}' % (index, reason)
+        return self._head + choice + self._bare_end

@@ -6,6 +6,8 @@
 | other `RequestError` | 400 | `invalid_request` |
 | `UnknownModelError` | 404 | `model_not_found` |
 | `QueueFullError` | 429 | `queue_full` |
+| `RequestTimeoutError` | 408 | `request_timeout` |
+| `QueueTimeoutError` | 503 | `queue_timeout` |
 | `ModelLoadingError` | 503 | `model_loading` |
 | `EngineClosedError` | 503 | `server_stopping` |
 | `ModelError` | 500 | `model_load_failed` |
@@ -31,11 +33,13 @@ class WireError:
 
     Attributes:
         status: of HTTP.
-        type: OpenAI's coarse class: `invalid_request_error`, `rate_limit_error` or `server_error`.
+        type: a coarse class: OpenAI's `invalid_request_error`, `rate_limit_error` and `server_error`, or
+            `timeout_error`.
         code: what went wrong, for programs.
         message: what went wrong, for people.
         param: the field to blame, if one is.
         retry_after: seconds after which the same request may succeed, if it may.
+        should_retry: False where OpenAI's clients would try again by the status, and in vain.
     """
 
     status: int
@@ -44,6 +48,16 @@ class WireError:
     message: str
     param: str | None = None
     retry_after: int | None = None
+    should_retry: bool = True
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """Return the headers that go with it, besides those of any JSON document."""
+        headers = []
+        if self.retry_after is not None:
+            headers.append((b"retry-after", b"%d" % self.retry_after))
+        if not self.should_retry:
+            headers.append((b"x-should-retry", b"false"))
+        return headers
 
     def body(self) -> bytes:
         """Return the JSON envelope."""
@@ -70,7 +84,7 @@ _BLAMED: dict[type[errors.RequestError], str] = {
 }
 """The field to blame where the error itself does not name one."""
 
-_FIELD_OF = {"prompt": "messages"}
+_FIELD_OF = {"prompt": "messages", "timeout_s": "timeout"}
 """What the engine calls otherwise than the request: a conversation reaches it as a prompt."""
 
 
@@ -87,6 +101,10 @@ def wire_error(error: Exception) -> WireError:
             return invalid(404, "model_not_found", message, "model")
         case errors.QueueFullError():
             return WireError(429, "rate_limit_error", "queue_full", message, retry_after=1)
+        case errors.QueueTimeoutError():
+            return WireError(503, "server_error", "queue_timeout", message, retry_after=5)
+        case errors.RequestTimeoutError():
+            return WireError(408, "timeout_error", "request_timeout", message, should_retry=False)
         case errors.ModelLoadingError():
             return WireError(503, "server_error", "model_loading", message, retry_after=5)
         case errors.EngineClosedError():

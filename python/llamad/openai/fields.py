@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _LONGEST_SHOWN = 60
 
-INT32_MAX = 2**31 - 1
+INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 
@@ -143,11 +143,15 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class String:
-    """Text."""
+    """Text of any length, or of 1 to `most` characters."""
+
+    most: int | None = None
 
     def parse(self, path: str, value: Any) -> str:
         if not isinstance(value, str):
             raise mismatch(path, "a string", value)
+        if self.most is not None and not 1 <= len(value) <= self.most:
+            raise mismatch(path, f"a string of 1 to {self.most} characters", value)
         return value
 
 

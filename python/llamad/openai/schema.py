@@ -9,8 +9,11 @@ from typing import Any
 import orjson
 
 from ..errors import ParameterError, RequestError
+from ..request_options import MAX_CHOICES, MAX_TIMEOUT_S
 from ..sampling import SamplingParams
 from .fields import (
+    INT32_MAX,
+    INT32_MIN,
     INT64_MAX,
     INT64_MIN,
     Boolean,
@@ -66,12 +69,17 @@ CHAT_FIELDS = (
     Field("messages", Messages(), "messages", required=True),
     Field("stream", Boolean(), "stream"),
     Field("stream_options", Nested(STREAM_OPTIONS_FIELDS), "stream_options"),
-    # Labels for the caller's own bookkeeping: they do not change the answer.
-    Field("user", String()),
+    Field("n", Integer(1, MAX_CHOICES), "n"),
+    # Who asks, as far as the caller tells: users share the slots evenly.
+    Field("user", String(), "user"),
+    # Labels that change nothing: every computed prefix is found again without a key.
     Field("safety_identifier", String()),
     Field("prompt_cache_key", String()),
+    # Extensions, named as vLLM names them; `timeout` is in seconds.
+    Field("priority", Integer(INT32_MIN, INT32_MAX), "priority"),
+    Field("cache_salt", String(most=1024), "cache_salt"),
+    Field("timeout", Number(0, MAX_TIMEOUT_S, above_minimum=True), "timeout"),
     # Fields that would change the answer, if they were served.
-    Field("n", Only((1,), "more than one choice per request is")),
     Field("tools", Only(([],), "tool calling is")),
     Field("tool_choice", Only(("none",), "tool calling is")),
     Field("functions", Only(([],), "function calling is")),
@@ -98,6 +106,11 @@ class ChatRequest:
         sampling: how to sample.
         stream: whether to answer with server-sent events.
         include_usage: whether the stream ends with a chunk of token counts.
+        n: how many choices.
+        user: who asks, as far as the caller tells.
+        priority: lower goes first.
+        cache_salt: prefixes are shared between equal salts only.
+        timeout: seconds until the request is given up; None: no limit of its own.
     """
 
     model: str
@@ -105,6 +118,11 @@ class ChatRequest:
     sampling: SamplingParams
     stream: bool = False
     include_usage: bool = False
+    n: int = 1
+    user: str = ""
+    priority: int = 0
+    cache_salt: str = ""
+    timeout: float | None = None
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -138,14 +156,8 @@ def parse_chat(body: bytes) -> ChatRequest:
     unknown = parsed.keys() - _CHAT_NAMES
     if unknown:
         _logger.debug("ignoring unknown fields: %r", sorted(unknown))
-    stream = values.get("stream", False)
-    options = values.get("stream_options")
-    if options is not None and not stream:
+    options = values.pop("stream_options", None)
+    if options is not None and not values.get("stream"):
         raise ParameterError("'stream_options' is only allowed with 'stream': true", param="stream_options")
-    return ChatRequest(
-        model=values["model"],
-        messages=values["messages"],
-        sampling=sampling,
-        stream=stream,
-        include_usage=bool(options and options.get("include_usage")),
-    )
+    include_usage = bool(options and options.get("include_usage"))
+    return ChatRequest(**values, sampling=sampling, include_usage=include_usage)

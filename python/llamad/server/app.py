@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from blacksheep import Response, StreamedContent
 
-from ..errors import EngineClosedError, UnknownModelError
+from ..choices import Choices
+from ..errors import EngineClosedError, RequestTimeoutError, UnknownModelError
 from ..openai import chat, models, sse
 from ..openai.schema import ChatRequest, parse_chat
+from ..request_options import RequestOptions
+from .client_key import client_key
 from .exchange import Edge
 from .limits import read_json_body
 from .routing import Route, exchange_of, json_response, make_application, report
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
     from blacksheep import Application, Request
 
     from ..results import Result
-    from ..stream import TokenStream
     from .disconnect import DisconnectWatch
     from .exchange import Exchange
     from .state import ServerState
@@ -67,46 +69,67 @@ class Api:
         parsed = parse_chat(await read_json_body(exchange, self._state.max_body_bytes))
         exchange.model = parsed.model
         watch = exchange.watch()
-        stream = await watch.until_gone(self._start(parsed, watch))
+        choices = await watch.until_gone(self._start(parsed, exchange, watch))
         if parsed.stream:
-            writer = chat.ChunkWriter(parsed.model, include_usage=parsed.include_usage)
-            events = partial(_events, exchange, stream, writer)
+            writer = chat.ChunkWriter(parsed.model, parsed.n, include_usage=parsed.include_usage)
+            events = partial(_events, exchange, choices, writer)
             headers = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
             return Response(200, headers, StreamedContent(b"text/event-stream; charset=utf-8", events))
-        result = _completed(exchange, await stream.wait())
-        exchange.ttft_s = result.timings.ttft_s
-        return json_response(200, chat.whole(parsed.model, result))
+        results = await _whole(exchange, choices)
+        return json_response(200, chat.whole(parsed.model, results))
 
-    async def _start(self, parsed: ChatRequest, watch: DisconnectWatch) -> TokenStream:
+    async def _start(self, parsed: ChatRequest, exchange: Exchange, watch: DisconnectWatch) -> Choices:
+        options = RequestOptions(
+            priority=parsed.priority,
+            client=client_key(exchange.headers, parsed.user),
+            cache_salt=parsed.cache_salt,
+            timeout_s=parsed.timeout,
+        )
         engine = await self._state.models.get(parsed.model)
-        prepared = await engine.prepare_chat(parsed.messages, parsed.sampling, stream=parsed.stream)
-        return watch.attach(engine.submit(prepared))
+        prepared = await engine.prepare_chat(
+            parsed.messages, parsed.sampling, stream=parsed.stream, n=parsed.n, options=options
+        )
+        return watch.attach(Choices(engine.submit_choices(prepared)))
 
 
-async def _events(exchange: Exchange, stream: TokenStream, writer: chat.ChunkWriter) -> AsyncIterator[bytes]:
+async def _whole(exchange: Exchange, choices: Choices) -> list[Result]:
+    try:
+        results = _uncut(await choices.wait())
+    except RequestTimeoutError as error:
+        _note_partial(exchange, error)
+        raise
+    exchange.usage = chat.usage_of(results)
+    exchange.ttft_s = min(result.timings.ttft_s for result in results)
+    return results
+
+
+async def _events(exchange: Exchange, choices: Choices, writer: chat.ChunkWriter) -> AsyncIterator[bytes]:
     yield writer.first()
     try:
-        async for delta in stream:
-            if delta.text:  # BlackSheep takes an empty piece for the end of the response
+        async for steps in choices:
+            chunks = writer.chunks(steps)
+            if chunks:  # BlackSheep takes an empty piece for the end of the response
                 exchange.first_text()
-                yield writer.delta(delta.text)
-        result = _completed(exchange, stream.result)
+                yield chunks
+        results = _uncut(list(choices.results.values()))
     except Exception as error:  # noqa: BLE001 - a stream that has begun can only end with an event
+        _note_partial(exchange, error)
         yield sse.event(report(error, exchange.request_id).body())
     else:
-        yield writer.last(result)
+        exchange.usage = chat.usage_of(results)
+        yield writer.last(results)
 
 
-def _completed(exchange: Exchange, result: Result) -> Result:
-    """Note what the request cost, and refuse to pass a cut-off text for an answer.
+def _note_partial(exchange: Exchange, error: Exception) -> None:
+    if isinstance(error, RequestTimeoutError) and error.partial is not None:
+        exchange.usage = error.partial.usage
 
-    Raises:
-        EngineClosedError: the generation was cancelled.
-    """
-    exchange.usage = result.usage
-    if result.finish_reason == "cancelled":
+
+def _uncut(results: list[Result]) -> list[Result]:
+    """Return the results; raise an `EngineClosedError` if one is cut off and must not pass for an answer."""
+    if any(result.finish_reason == "cancelled" for result in results):
         raise EngineClosedError("the generation was cancelled")
-    return result
+    return results
 
 
 def make_api(state: ServerState) -> tuple[Application, Edge]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from ..stream import TokenStream
+    from ..choices import Choices
     from .asgi import Receive
 
 T = TypeVar("T")
@@ -27,8 +27,8 @@ class DisconnectWatch:
     """Watches the connection of one request whose body has been read.
 
     A request has two lives. Until it is submitted, `until_gone` runs its preparation and abandons it
-    when the client goes. From then on the client's going cancels the attached stream, whose
-    terminal event ends the handler in the ordinary way.
+    when the client goes. From then on the client's going cancels the attached choices, whose
+    terminal events end the handler in the ordinary way.
 
     Attributes:
         gone: whether the client has gone.
@@ -37,7 +37,7 @@ class DisconnectWatch:
     def __init__(self, receive: Receive) -> None:
         self.gone = False
         self._receive = receive
-        self._stream: TokenStream | None = None
+        self._choices: Choices | None = None
         self._task = asyncio.create_task(self._listen())
 
     async def until_gone(self, work: Coroutine[Any, Any, T]) -> T:
@@ -55,25 +55,30 @@ class DisconnectWatch:
         finally:
             task.cancel()
 
-    def attach(self, stream: TokenStream) -> TokenStream:
-        """Cancel this stream when the client goes, or now if it already has; returns the stream.
+    @property
+    def unread_bytes(self) -> int:
+        """How much generated text waits for the client to read what was sent before."""
+        return 0 if self._choices is None else self._choices.unread_bytes
+
+    def attach(self, choices: Choices) -> Choices:
+        """Cancel these choices when the client goes, or now if it already has; returns them.
 
         To be called in the same breath as `submit`, so that no accepted request is ever unwatched.
         """
-        self._stream = stream
+        self._choices = choices
         if self.gone:
-            stream.cancel()
-        return stream
+            choices.cancel()
+        return choices
 
     def close(self) -> None:
-        """Stop watching, and cancel the stream unless it has ended; idempotent."""
+        """Stop watching, and cancel what has not ended; idempotent."""
         self._task.cancel()
-        if self._stream is not None:
-            self._stream.cancel()
+        if self._choices is not None:
+            self._choices.cancel()
 
     async def _listen(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self.gone = True
-        if self._stream is not None:
-            self._stream.cancel()
+        if self._choices is not None:
+            self._choices.cancel()

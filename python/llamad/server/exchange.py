@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from ..openai.errors import STOPPING, WireError
 from .disconnect import DisconnectWatch
+from .slow_readers import CONNECTION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from ..results import Usage
     from .asgi import AsgiApp, Message, Receive, Scope, Send
+    from .slow_readers import Connection
     from .state import ServerState
 
 SCOPE_KEY = "llamad.exchange"
@@ -42,6 +44,7 @@ class Exchange:
         usage: token counts, once a generation has ended.
         ttft_s: seconds until the first text was ready to send.
         last_on_connection: answer with `Connection: close`.
+        connection: whence the request came; None where some other server runs this application.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,6 +57,7 @@ class Exchange:
         self.usage: Usage | None = None
         self.ttft_s: float | None = None
         self.last_on_connection = False
+        self.connection: Connection | None = scope.get(CONNECTION_KEY)
         self.receive = receive
         self._send = send
         self._what = f"{scope['method']} {_printable(scope['path'])}"
@@ -71,6 +75,11 @@ class Exchange:
     def gone(self) -> bool:
         """Whether the client is known to have gone."""
         return self._watch is not None and self._watch.gone
+
+    @property
+    def unread_bytes(self) -> int:
+        """How much generated text waits for the client to read what was sent before."""
+        return 0 if self._watch is None else self._watch.unread_bytes
 
     def first_text(self) -> None:
         """Note that the first text is ready to send."""
@@ -90,8 +99,7 @@ class Exchange:
         """Answer with an error, from outside of any handler."""
         body = error.body()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        if error.retry_after is not None:
-            headers.append((b"retry-after", b"%d" % error.retry_after))
+        headers += error.headers()
         await self.send({"type": "http.response.start", "status": error.status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 

@@ -19,6 +19,7 @@ import signal
 import sys
 import threading
 from contextlib import AsyncExitStack
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -31,10 +32,11 @@ from . import banner, logs
 from .app import make_api
 from .listener import Listener
 from .monitor import make_monitor
+from .slow_readers import ReadLimits, SlowReaders
 from .state import ServerState
 
 if TYPE_CHECKING:
-    from ..async_engine import EngineProtocol
+    from ..engine_protocol import EngineProtocol
     from ..models.specs import ModelSpec
     from ..settings import Settings
     from .state import Models
@@ -75,11 +77,15 @@ class _Lifecycle:
         self._models = models
         self._state = ServerState(models, max_body_bytes=settings.max_body_mib << 20)
         self._signalled = asyncio.Event()
+        self._listeners: list[Listener] = []
 
     async def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
-        forwarding = asyncio.create_task(logs.forward_native_lines_forever())
+        chores = [
+            asyncio.create_task(logs.forward_native_lines_forever()),
+            asyncio.create_task(self._watch_slow_readers()),
+        ]
         try:
             async with AsyncExitStack() as listeners:
                 await self._listen(listeners)
@@ -90,7 +96,8 @@ class _Lifecycle:
             return 1
         finally:
             await self._close_models()
-            forwarding.cancel()
+            for chore in chores:
+                chore.cancel()
         _logger.info("stopped")
         return 0
 
@@ -99,13 +106,20 @@ class _Lifecycle:
         application, edge = make_api(self._state)
         await application.start()
         api = await listeners.enter_async_context(Listener(edge, settings.host, settings.port))
+        self._listeners = [api]
         monitor_url = None
         if settings.monitor_port >= 0:
             application = make_monitor(self._state)
             await application.start()
             monitor = Listener(application, settings.monitor_host, settings.monitor_port)
             monitor_url = (await listeners.enter_async_context(monitor)).url
+            self._listeners.append(monitor)
         print(banner.text(settings.model_directory, self._models.entries(), api.url, monitor_url), flush=True)
+
+    async def _watch_slow_readers(self) -> None:
+        limits = ReadLimits(self._settings.max_unread_kib << 10, self._settings.write_timeout)
+        readers = SlowReaders(self._state, limits)
+        await readers.run(lambda: chain.from_iterable(one.connections for one in self._listeners))
 
     async def _live(self) -> None:
         """Preload, be ready, and return on the first signal."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 import uvicorn
 
 from ..errors import SettingsError
+from .slow_readers import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 _KEEP_ALIVE_S = 75
 """Longer than clients keep idle connections, so that it is the client that closes them. A server that
 closes first does so now and then just as the next request arrives."""
+
+_UNSENT_BYTES = 1 << 14
+"""How much the kernel takes of what the client's window has no room for. Its own limit is megabytes: a
+client that does not read would go unnoticed for minutes, one that reads slowly would look stalled."""
 
 _CLOSE_S = 3
 """For clients that do not read the end of their answer, when everything else is over."""
@@ -58,7 +63,7 @@ class Listener:
         self.address: tuple[str, int] = self._socket.getsockname()[:2]
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=Connection,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -69,6 +74,12 @@ class Listener:
         )
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
+
+    @property
+    def connections(self) -> list[Connection]:
+        """The connections that are open now."""
+        connections = self._server.server_state.connections
+        return [connection for connection in connections if isinstance(connection, Connection)]
 
     @property
     def url(self) -> str:
@@ -96,7 +107,9 @@ class Listener:
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         why = error.strerror or str(error)
         raise SettingsError(f"cannot listen on {host} port {port}: {why}") from None
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)  # connections inherit it
+    return listener

@@ -24,17 +24,23 @@ if TYPE_CHECKING:
 
 _COUNTERS = {
     "prompt_tokens": "Prompt tokens of requests given a slot, cached ones included.",
-    "cached_tokens": "Prompt tokens that were found in the slot's KV cache.",
+    "cached_tokens": "Prompt tokens that did not have to be computed.",
+    "copied_tokens": "Cached tokens that were copied from another slot.",
+    "restored_tokens": "Cached tokens that were restored from the prefix cache's store.",
     "prefilled_tokens": "Prompt tokens computed.",
     "generated_tokens": "Tokens sampled.",
+    "preemptions": "Requests that lost their slot and were computed again later.",
+    "prefix_cache_evictions": "States that were dropped from the prefix cache's store for want of room.",
     "steps": "Steps of the engine that computed something.",
     "decode_calls": "Calls of llama.cpp's decode.",
 }
 _GAUGES = {
-    "running": "Slots with a request.",
-    "waiting": "Requests that wait for a slot.",
+    "requests_running": ("running", "Slots with a request."),
+    "requests_waiting": ("waiting", "Requests that wait for a slot."),
+    "prefix_cache_bytes": ("prefix_cache_bytes", "Memory of the prefix cache's store."),
+    "prefix_cache_disk_bytes": ("prefix_cache_disk_bytes", "Disk space of the prefix cache's store."),
+    "prefix_cache_entries": ("prefix_cache_entries", "States in the prefix cache's store."),
 }
-_REASONS = ("stop", "length", "cancelled", "error")
 
 
 class _StateCollector(Collector):
@@ -54,14 +60,20 @@ class _StateCollector(Collector):
         yield GaugeMetricFamily(
             "llamad_http_requests_live", "Requests being answered.", len(self._state.live)
         )
+        slow = CounterMetricFamily(
+            "llamad_slow_readers", "Connections closed because the client did not read.", labels=["reason"]
+        )
+        for reason in ("unread", "stalled"):
+            slow.add_metric([reason], self._state.slow_readers[reason])
+        yield slow
         stats = {model: engine.stats() for model, engine in self._state.models.engines().items()}
         for key, text in _COUNTERS.items():
             counter = CounterMetricFamily(f"llamad_{key}", text, labels=["model"])
             for model, values in stats.items():
                 counter.add_metric([model], values[key])
             yield counter
-        for key, text in _GAUGES.items():
-            gauge = GaugeMetricFamily(f"llamad_requests_{key}", text, labels=["model"])
+        for name, (key, text) in _GAUGES.items():
+            gauge = GaugeMetricFamily(f"llamad_{name}", text, labels=["model"])
             for model, values in stats.items():
                 gauge.add_metric([model], values[key])
             yield gauge
@@ -73,9 +85,22 @@ def _finished(stats: Mapping[str, Mapping[str, int]]) -> Metric:
         "llamad_requests_finished", "Requests ended, by reason.", labels=["model", "reason"]
     )
     for model, values in stats.items():
-        for reason in _REASONS:
-            finished.add_metric([model, reason], values[f"finished_{reason}"])
+        for reason, count in _by_outcome(values).items():
+            finished.add_metric([model, reason], count)
     return finished
+
+
+def _by_outcome(values: Mapping[str, int]) -> dict[str, int]:
+    """Tell time-outs from the other errors, among which the engine counts them too."""
+    timeouts, queue_timeouts = values["timeouts"], values["queue_timeouts"]
+    return {
+        "stop": values["finished_stop"],
+        "length": values["finished_length"],
+        "cancelled": values["finished_cancelled"],
+        "timeout": timeouts,
+        "queue_timeout": queue_timeouts,
+        "error": max(0, values["finished_error"] - timeouts - queue_timeouts),
+    }
 
 
 class Monitor:

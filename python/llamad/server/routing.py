@@ -70,8 +70,8 @@ def json_response(status: int, body: bytes) -> Response:
 def error_response(error: WireError) -> Response:
     """Answer with an error."""
     response = json_response(error.status, error.body())
-    if error.retry_after is not None:
-        response.add_header(b"retry-after", b"%d" % error.retry_after)
+    for name, value in error.headers():
+        response.add_header(name, value)
     return response
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from ..async_engine import EngineProtocol
+    from ..engine_protocol import EngineProtocol
     from ..models.manager import ModelEntry
     from .exchange import Exchange
 
@@ -34,6 +34,8 @@ class ServerState:
         draining: whether the server is shutting down and takes no new requests.
         live: the requests being answered.
         answered: how many requests ended with which status.
+        slow_readers: how many connections were closed for leaving too much text "unread", or because
+            they "stalled".
     """
 
     def __init__(self, models: Models, *, max_body_bytes: int) -> None:
@@ -43,6 +45,7 @@ class ServerState:
         self.draining = False
         self.live: set[Exchange] = set()
         self.answered: Counter[int] = Counter()
+        self.slow_readers: Counter[str] = Counter()
         self._idle = asyncio.Event()
         self._idle.set()
 

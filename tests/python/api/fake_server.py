@@ -18,23 +18,24 @@ from llamad.server.lifecycle import run
 from llamad.settings import Settings
 from llamad.stream import TokenStream
 
-from .fakes import FakeEngine, FakeModels, finish
+from .fakes import FakeEngine, FakeModels, delta, end
 
 
 class PacedEngine(FakeEngine):
-    def submit(self, prepared: _engine.Prepared) -> TokenStream:
-        stream = super().submit(prepared)
+    def submit_choices(self, prepared: _engine.Prepared) -> list[TokenStream]:
+        streams = super().submit_choices(prepared)
         params = cast("Any", prepared).params
-        self._next(stream, 0, params.max_tokens, params.seed or 1)
-        return stream
+        for stream in streams:
+            self._next(stream, 0, params.max_tokens, params.seed or 1)
+        return streams
 
     def _next(self, stream: TokenStream, count: int, most: int | None, times: int) -> None:
         if stream.finished:
             return
         if count == most:
-            stream.push("", [], finish("length", completion=count))
+            end(stream, "length", completion=count)
             return
-        stream.push(f"{count} " * times, [count], None)
+        delta(stream, f"{count} " * times)
         asyncio.get_running_loop().call_later(0.02, self._next, stream, count + 1, most, times)
 
 

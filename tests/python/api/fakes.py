@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,8 +12,9 @@ from typing import Any, cast
 from llamad import _engine
 from llamad.errors import QueueFullError, UnknownModelError
 from llamad.models.manager import ModelEntry
+from llamad.request_options import RequestOptions
 from llamad.sampling import SamplingParams
-from llamad.stream import TokenStream
+from llamad.stream import Signal, TokenStream
 
 WAIT_S = 30.0
 """Generous bound of every wait in these tests; only a failing test comes near it."""
@@ -35,7 +37,7 @@ def finish(reason: str, *, prompt: int = 5, completion: int = 0, cached: int = 2
 
 @dataclass
 class FakeEngine:
-    """Answers each request with `texts`; with `texts=None` the test pushes the events itself.
+    """Answers each choice with `texts`; with `texts=None` the test pushes the events itself.
 
     `prepare_error` and `submit_error` are raised where the real engine would raise them, and
     `prepare_gate` holds every preparation up until it is set.
@@ -50,6 +52,7 @@ class FakeEngine:
     submitted: asyncio.Event = field(default_factory=asyncio.Event)
     preparing: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+    cancelled_ids: set[int] = field(default_factory=set)
     closed: bool = False
 
     @property
@@ -57,7 +60,13 @@ class FakeEngine:
         return cast("_engine.ModelInfo", SimpleNamespace(n_ctx=2048))
 
     async def prepare_chat(
-        self, messages_json: str | bytes, params: SamplingParams, *, stream: bool
+        self,
+        messages_json: str | bytes,
+        params: SamplingParams,
+        *,
+        stream: bool,
+        n: int,
+        options: RequestOptions,
     ) -> _engine.Prepared:
         self.preparing.set()
         if self.prepare_gate is not None:
@@ -66,43 +75,52 @@ class FakeEngine:
             raise self.prepare_error
         return cast(
             "_engine.Prepared",
-            SimpleNamespace(messages=messages_json, params=params, stream=stream, n_prompt_tokens=5),
+            SimpleNamespace(messages=messages_json, params=params, stream=stream, n=n, options=options),
         )
 
-    def submit(self, prepared: _engine.Prepared) -> TokenStream:
+    def submit_choices(self, prepared: _engine.Prepared) -> list[TokenStream]:
         if self.submit_error is not None:
             raise self.submit_error
-        stream = TokenStream(len(self.streams), self._cancel)
+        signal = Signal()
+        first = len(self.streams)
+        streams = [TokenStream(first + index, self._cancel, signal) for index in range(prepared.n)]
         self.prepared.append(prepared)
-        self.streams.append(stream)
+        self.streams += streams
         self.submitted.set()
         if self.texts is not None:
-            for text in self.texts:
-                asyncio.get_running_loop().call_soon(stream.push, text, [1], None)
-            end = finish("stop", completion=len(self.texts))
-            asyncio.get_running_loop().call_soon(stream.push, "", [], end)
-        return stream
+            for stream in streams:
+                self._answer(stream, self.texts)
+        return streams
+
+    def _answer(self, stream: TokenStream, texts: list[str]) -> None:
+        loop = asyncio.get_running_loop()
+        for text in texts:
+            loop.call_soon(delta, stream, text)
+        loop.call_soon(partial(end, stream, "stop", completion=len(texts)))
 
     def _cancel(self, request_id: int) -> None:
         self.cancelled.set()
+        self.cancelled_ids.add(request_id)
         stream = self.streams[request_id]
         asyncio.get_running_loop().call_soon(self._end_cancelled, stream)
 
     def _end_cancelled(self, stream: TokenStream) -> None:
         if not stream.finished:
-            stream.push("", [], finish("cancelled"))
+            end(stream, "cancelled")
 
     def stats(self) -> dict[str, Any]:
-        counters = ("prompt_tokens", "cached_tokens", "prefilled_tokens", "generated_tokens", "steps")
-        stats: dict[str, Any] = dict.fromkeys((*counters, "decode_calls", "waiting"), 7)
+        counted = ["prompt", "cached", "copied", "restored", "prefilled", "generated"]
+        cache = ["bytes", "disk_bytes", "entries", "evictions"]
+        names = [f"{name}_tokens" for name in counted] + [f"prefix_cache_{name}" for name in cache]
+        stats: dict[str, Any] = dict.fromkeys([*names, "preemptions", "steps", "decode_calls", "waiting"], 7)
         finished = {f"finished_{reason}": 4 for reason in ("stop", "length", "cancelled", "error")}
-        return stats | finished | {"running": 3}
+        return stats | finished | {"running": 3, "timeouts": 1, "queue_timeouts": 2}
 
     async def close(self) -> None:
         self.closed = True
         for stream in self.streams:
             if not stream.finished:
-                stream.push("", [], finish("error", kind="engine_closed", message="the engine was closed"))
+                end(stream, "error", kind="engine_closed", message="the engine was closed")
 
 
 @dataclass
@@ -135,6 +153,16 @@ class FakeModels:
     async def close(self) -> None:
         for engine in self.served.values():
             await engine.close()
+
+
+def delta(stream: TokenStream, text: str) -> None:
+    """Let one token of a stream arrive."""
+    stream.push(text, [1], None, None)
+
+
+def end(stream: TokenStream, reason: str, **counts: Any) -> None:
+    """Let a stream end."""
+    stream.push("", [], None, finish(reason, **counts))
 
 
 def queue_full() -> QueueFullError:

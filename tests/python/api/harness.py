@@ -46,7 +46,11 @@ class Served:
     models: FakeModels
     state: ServerState
     client: httpx.AsyncClient
-    address: tuple[str, int]
+    listener: Listener
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self.listener.address
 
     async def post(self, **fields: Any) -> httpx.Response:
         return await self.client.post(CHAT, json=chat_body(**fields))
@@ -62,7 +66,7 @@ async def serving(
     application, edge = make_api(state)
     await application.start()
     async with Listener(edge, "127.0.0.1", 0) as listener, client_of(listener) as client:
-        yield Served(engine, models, state, client, listener.address)
+        yield Served(engine, models, state, client, listener)
 
 
 @asynccontextmanager

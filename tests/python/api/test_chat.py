@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .fakes import FakeEngine, finish
+from .fakes import FakeEngine, delta, end
 from .harness import CHAT, chat_body, events_of, on_loop, serving, until, wait_for
 
 USAGE = {
@@ -76,10 +76,10 @@ async def test_each_delta_is_sent_when_it_comes() -> None:
             parts = response.aiter_text()
             seen = await anext(parts)
             for text in ("one", "two", "three"):
-                served.engine.streams[0].push(text, [1], None)
+                delta(served.engine.streams[0], text)
                 while text not in seen:
                     seen += await anext(parts)
-            served.engine.streams[0].push("", [], finish("length", completion=3))
+            end(served.engine.streams[0], "length", completion=3)
             async for part in parts:
                 seen += part
         assert events_of(seen)[-2]["choices"][0]["finish_reason"] == "length"
@@ -105,9 +105,9 @@ async def test_held_back_text_sends_no_chunk() -> None:
         await wait_for(served.engine.submitted)
         (stream,) = served.engine.streams
         for text in ("", "a", "", "", "b", ""):
-            stream.push(text, [1], None)
-            await until(lambda: not stream._pending)
-        stream.push("", [], finish("stop", completion=6))
+            delta(stream, text)
+            await until(lambda: stream._n_texts_taken == len(stream._texts))
+        end(stream, "stop", completion=6)
         *chunks, _, sentinel = events_of((await asking).text)
         assert sentinel == "[DONE]"
         assert [chunk["choices"][0]["delta"]["content"] for chunk in chunks] == ["", "a", "b"]
@@ -128,8 +128,8 @@ async def test_error_in_mid_stream(kind: str, code: str) -> None:
     async with serving(FakeEngine()) as served:
         asking = asyncio.create_task(served.post(stream=True))
         await wait_for(served.engine.submitted)
-        served.engine.streams[0].push("Hel", [1], None)
-        served.engine.streams[0].push("", [], finish("error", kind=kind, message="llama_decode: secret"))
+        delta(served.engine.streams[0], "Hel")
+        end(served.engine.streams[0], "error", kind=kind, message="llama_decode: secret")
         response = await asking
         *_, text, error = events_of(response.text)
         assert text["choices"][0]["delta"]["content"] == "Hel"
@@ -144,10 +144,10 @@ async def test_streams_interleave() -> None:
         await until(lambda: len(served.engine.streams) == 8)
         for step in range(5):
             for stream in served.engine.streams:
-                stream.push(f"{stream.request_id}.{step} ", [1], None)
+                delta(stream, f"{stream.request_id}.{step} ")
             await asyncio.sleep(0)
         for stream in served.engine.streams:
-            stream.push("", [], finish("stop", completion=5))
+            end(stream, "stop", completion=5)
         texts = set()
         for response in await asyncio.gather(*asking):
             chunks = events_of(response.text)[:-1]

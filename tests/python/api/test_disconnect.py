@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import orjson
 import pytest
 
-from .fakes import WAIT_S, FakeEngine, finish
+from .fakes import WAIT_S, FakeEngine, delta, end
 from .harness import Served, chat_body, on_loop, raw_request, serving, until, wait_for
 
 
-async def connect_and_ask(served: Served, *, stream: bool) -> asyncio.StreamWriter:
+async def connect_and_ask(served: Served, **fields: Any) -> asyncio.StreamWriter:
     _, writer = await asyncio.open_connection(*served.address)
-    writer.write(raw_request(orjson.dumps(chat_body(stream=stream))))
+    writer.write(raw_request(orjson.dumps(chat_body(**fields))))
     await writer.drain()
     return writer
 
@@ -28,7 +29,7 @@ async def test_running_request_is_cancelled(stream: bool) -> None:
     async with serving(FakeEngine()) as served:
         writer = await connect_and_ask(served, stream=stream)
         await wait_for(served.engine.submitted)
-        served.engine.streams[0].push("Hel", [1], None)
+        delta(served.engine.streams[0], "Hel")
         assert not served.engine.cancelled.is_set()
         writer.close()
         await wait_for(served.engine.cancelled)
@@ -106,5 +107,6 @@ async def test_neighbours_do_not_notice() -> None:
         leaving.close()
         await wait_for(served.engine.cancelled)
         assert not served.engine.streams[1].finished
-        served.engine.streams[1].push("still here", [1], finish("stop", completion=1))
+        delta(served.engine.streams[1], "still here")
+        end(served.engine.streams[1], "stop", completion=1)
         assert (await staying).json()["choices"][0]["message"]["content"] == "still here"

@@ -134,7 +134,7 @@ async def test_unknown_route_and_method() -> None:
         ({}, b"", 400, None),
         ({}, b"{", 400, None),
         ({}, b"\xff", 400, None),
-        ({}, b'{"model":"tiny","messages":[{"role":"user"}],"n":2}', 400, "n"),
+        ({}, b'{"model":"tiny","messages":[{"role":"user"}],"n":0}', 400, "n"),
         ({}, b'{"model":"tiny"}', 400, "messages"),
         ({"content-type": "text/plain"}, b"{}", 415, None),
         ({"content-type": "application/x-www-form-urlencoded"}, b"{}", 415, None),

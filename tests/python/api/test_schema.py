@@ -29,7 +29,7 @@ def test_null_counts_as_absent() -> None:
 
 
 def test_every_sampling_parameter_has_a_field() -> None:
-    assert {field.target for field in SAMPLING_FIELDS} == FIELD_NAMES
+    assert {field.target for field in SAMPLING_FIELDS} == FIELD_NAMES - {"logprobs"}
 
 
 def test_every_target_of_the_request_exists() -> None:
@@ -90,6 +90,22 @@ def test_every_target_of_the_request_exists() -> None:
         ("ignore_eos", 1, "ignore_eos"),
         ("stream", "yes", "stream"),
         ("user", 1, "user"),
+        ("n", 0, "n"),
+        ("n", 129, "n"),
+        ("n", 1.0, "n"),
+        ("n", True, "n"),
+        ("n", "2", "n"),
+        ("priority", 1.5, "priority"),
+        ("priority", "high", "priority"),
+        ("priority", 2**31, "priority"),
+        ("timeout", 0, "timeout"),
+        ("timeout", -1, "timeout"),
+        ("timeout", 1e7, "timeout"),
+        ("timeout", "5", "timeout"),
+        ("cache_salt", "", "cache_salt"),
+        ("cache_salt", "x" * 1025, "cache_salt"),
+        ("cache_salt", 5, "cache_salt"),
+        ("prompt_cache_key", 5, "prompt_cache_key"),
     ],
 )
 def test_wrong_value_is_named(name: str, value: Any, param: str) -> None:
@@ -113,8 +129,6 @@ def test_long_value_is_shortened() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("n", 2),
-        ("n", True),
         ("tools", [{"type": "function"}]),
         ("tool_choice", "auto"),
         ("functions", [{}]),
@@ -147,6 +161,13 @@ def test_what_is_not_served_is_refused(name: str, value: Any) -> None:
 )
 def test_what_asks_for_nothing_is_fine(name: str, value: Any) -> None:
     assert parse(**{name: value}) == parse()
+
+
+def test_scheduling() -> None:
+    request = parse(n=128, user="me", priority=-3, timeout=0.5, cache_salt="tenant")
+    assert (request.n, request.user, request.priority) == (128, "me", -3)
+    assert (request.timeout, request.cache_salt) == (0.5, "tenant")
+    assert parse(prompt_cache_key="k", safety_identifier="s") == parse()
 
 
 def test_top_k_of_minus_one_keeps_all() -> None:

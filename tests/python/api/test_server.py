@@ -105,7 +105,8 @@ async def test_readiness_follows_the_state() -> None:
 async def test_metrics() -> None:
     async with serving() as served, monitoring(served.state) as monitor:
         await served.post()
-        await served.post(n=2)
+        await served.post(n=0)
+        served.state.slow_readers["stalled"] += 1
         response = await monitor.get("/metrics")
         families = {family.name: family for family in text_string_to_metric_families(response.text)}
         samples = {
@@ -119,7 +120,15 @@ async def test_metrics() -> None:
         assert samples[("llamad_http_requests_live",)] == 0
         assert samples["llamad_generated_tokens_total", model] == 7
         assert samples["llamad_requests_running", model] == 3
-        assert samples["llamad_requests_finished_total", model, ("reason", "stop")] == 4
+        outcomes = {"stop": 4, "length": 4, "cancelled": 4, "timeout": 1, "queue_timeout": 2, "error": 1}
+        for reason, count in outcomes.items():
+            assert samples["llamad_requests_finished_total", model, ("reason", reason)] == count
+        assert samples["llamad_slow_readers_total", ("reason", "stalled")] == 1
+        assert samples["llamad_slow_readers_total", ("reason", "unread")] == 0
+        for name in ("preemptions", "copied_tokens", "restored_tokens", "prefix_cache_evictions"):
+            assert samples[f"llamad_{name}_total", model] == 7
+        for name in ("bytes", "disk_bytes", "entries"):
+            assert samples[f"llamad_prefix_cache_{name}", model] == 7
         assert ("process_resident_memory_bytes",) in samples
         assert served.models.loads == 1
 

@@ -126,7 +126,7 @@ def test_more_streams_than_slots_are_all_served(tiny_server: ServerProcess) -> N
 
 
 def test_usage_counts_what_was_generated_and_cached(tiny_server: ServerProcess) -> None:
-    question = "count the story of one world, and of two, and of three"
+    question = "count the story of one world, and of two, and of three; " * 3
     with tiny_server.client() as client:
         first = ask(client, "tiny", question, max_tokens=8).usage
         again = ask(client, "tiny", question, max_tokens=8).usage

@@ -40,7 +40,8 @@ def test_unknown_model_lists_those_there_are(tiny_server: ServerProcess) -> None
         ("temperature", "hot"),
         ("top_p", 0),
         ("max_tokens", 0),
-        ("n", 2),
+        ("n", 0),
+        ("n", 129),
         ("stop", ["x"] * 65),
         ("logit_bias", {"100000000": 1}),
         ("messages", []),
@@ -56,10 +57,22 @@ def test_bad_parameter_is_named(tiny_server: ServerProcess, param: str, value: o
     assert caught.value.type == "invalid_request_error"
 
 
-def test_bad_extension_is_named(tiny_server: ServerProcess) -> None:
+@pytest.mark.parametrize(
+    ("param", "value"),
+    [
+        ("min_p", 2),
+        ("priority", 1.5),
+        ("timeout", 0),
+        ("timeout", "soon"),
+        ("cache_salt", ""),
+        ("cache_salt", 7),
+        ("user", 7),
+    ],
+)
+def test_bad_extension_is_named(tiny_server: ServerProcess, param: str, value: object) -> None:
     with tiny_server.client() as client, pytest.raises(openai.BadRequestError) as caught:
-        client.chat.completions.create(model="tiny", messages=HELLO, extra_body={"min_p": 2})
-    assert caught.value.param == "min_p"
+        client.chat.completions.create(model="tiny", messages=HELLO, extra_body={param: value})
+    assert caught.value.param == param
 
 
 def test_bad_grammar_is_a_client_error(tiny_server: ServerProcess) -> None:

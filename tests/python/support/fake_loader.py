@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
-    from llamad.async_engine import EngineProtocol
+    from llamad.engine_protocol import EngineProtocol
     from llamad.models.specs import ModelSpec
 
 PATIENCE_S = 60.0

@@ -67,9 +67,13 @@ def write_tiny_model(path: Path, model: TinyModel | None = None) -> Path:
     vocabulary = tiny_tokenizer.vocabulary()
     writer = GGUFWriter(path, "llama", split_max_tensors=model.shards_of)
     tiny_tokenizer.add_to(writer)
-    printable = np.array([tiny_tokenizer.is_printable(token) for token in vocabulary])
-    _write(writer, model, len(vocabulary), path.stem, printable)
+    _write(writer, model, len(vocabulary), path.stem, printable_tokens())
     return path if not model.shards_of else min(path.parent.glob(f"{path.stem}-00001-of-*.gguf"))
+
+
+def printable_tokens() -> npt.NDArray[np.bool_]:
+    """Which tokens of the tests' tokenizer are printable ASCII."""
+    return np.array([tiny_tokenizer.is_printable(token) for token in tiny_tokenizer.vocabulary()])
 
 
 def write_model_with_tokenizer_of(source: Path, path: Path, model: TinyModel) -> Path:
@@ -91,6 +95,46 @@ def write_model_with_tokenizer_of(source: Path, path: Path, model: TinyModel) ->
     return path
 
 
+class Weights:
+    """Adds seeded random tensors to a GGUF.
+
+    Args:
+        writer: where to.
+        seed: the same seed and the same calls give the same weights.
+        dtype: "f32" or "f16", of matrices.
+    """
+
+    def __init__(self, writer: GGUFWriter, seed: int, dtype: str = "f32") -> None:
+        self._writer = writer
+        self._rng = np.random.default_rng(seed)
+        self._dtype = np.dtype({"f32": np.float32, "f16": np.float16}[dtype])
+
+    def matrix(self, name: str, rows: int, columns: int, std: float) -> None:
+        """Add Gaussian weights that turn `columns` values into `rows`."""
+        self._writer.add_tensor(f"{name}.weight", self._gaussian(rows, columns, std).astype(self._dtype))
+
+    def output(self, width: int, likely: npt.NDArray[np.bool_]) -> None:
+        """Add the output matrix, one row per token, of which only the likely ones come out on top."""
+        values = self._gaussian(len(likely), width, _LOGIT_STD * width**-0.5)
+        values[~likely] = 0  # a logit of zero, far below the maximum of hundreds of Gaussians
+        self._writer.add_tensor("output.weight", values.astype(self._dtype))
+
+    def norm(self, name: str, width: int) -> None:
+        """Add a norm that scales by one."""
+        self._writer.add_tensor(f"{name}.weight", np.ones(width, dtype=np.float32))
+
+    def _gaussian(self, rows: int, columns: int, std: float) -> npt.NDArray[np.float32]:
+        return self._rng.standard_normal((rows, columns), dtype=np.float32) * np.float32(std)
+
+
+def finish(writer: GGUFWriter) -> None:
+    """Write the file that the writer has collected."""
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def _write(
     writer: GGUFWriter, model: TinyModel, n_vocab: int, name: str, likely: npt.NDArray[np.bool_]
 ) -> None:
@@ -106,32 +150,17 @@ def _write(
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_vocab_size(n_vocab)
 
-    rng = np.random.default_rng(model.seed)
-    dtype = np.dtype({"f32": np.float32, "f16": np.float16}[model.dtype])
-
-    def matrix(tensor: str, rows: int, columns: int, std: float) -> None:
-        values = rng.standard_normal((rows, columns), dtype=np.float32) * np.float32(std)
-        if tensor == "output":
-            values[~likely] = 0  # a logit of zero, far below the maximum of hundreds of Gaussians
-        writer.add_tensor(f"{tensor}.weight", values.astype(dtype))
-
-    def norm(tensor: str) -> None:
-        writer.add_tensor(f"{tensor}.weight", np.ones(width, dtype=np.float32))
-
-    matrix("token_embd", n_vocab, width, 1.0)
+    weights = Weights(writer, model.seed, model.dtype)
+    weights.matrix("token_embd", n_vocab, width, 1.0)
     for layer in range(model.n_layers):
         block = f"blk.{layer}"
-        norm(f"{block}.attn_norm")
+        weights.norm(f"{block}.attn_norm", width)
         for projection in ("attn_q", "attn_k", "attn_v", "attn_output"):
-            matrix(f"{block}.{projection}", width, width, 2 * width**-0.5)
-        norm(f"{block}.ffn_norm")
-        matrix(f"{block}.ffn_gate", n_ff, width, 2 * width**-0.5)
-        matrix(f"{block}.ffn_up", n_ff, width, width**-0.5)
-        matrix(f"{block}.ffn_down", width, n_ff, n_ff**-0.5)
-    norm("output_norm")
-    matrix("output", n_vocab, width, _LOGIT_STD * width**-0.5)
-
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+            weights.matrix(f"{block}.{projection}", width, width, 2 * width**-0.5)
+        weights.norm(f"{block}.ffn_norm", width)
+        weights.matrix(f"{block}.ffn_gate", n_ff, width, 2 * width**-0.5)
+        weights.matrix(f"{block}.ffn_up", n_ff, width, width**-0.5)
+        weights.matrix(f"{block}.ffn_down", width, n_ff, n_ff**-0.5)
+    weights.norm("output_norm", width)
+    weights.output(width, likely)
+    finish(writer)

@@ -72,6 +72,53 @@ def test_flags_environment_and_file_come_together(
     assert (served[0].port, served[0].n_ctx, served[0].n_parallel) == (1, 128, 3)
 
 
+@pytest.mark.parametrize(
+    ("flags", "name", "value"),
+    [
+        ("-c 512", "n_ctx", 512),
+        ("--ctx-size 512", "n_ctx", 512),
+        ("-np 2", "n_parallel", 2),
+        ("--parallel 2", "n_parallel", 2),
+        ("-b 64", "n_batch", 64),
+        ("--batch-size 64", "n_batch", 64),
+        ("-ub 32", "n_ubatch", 32),
+        ("--ubatch-size 32", "n_ubatch", 32),
+        ("-ctk q8_0", "cache_type_k", "q8_0"),
+        ("-ctv q4_0", "cache_type_v", "q4_0"),
+        ("-fa on", "flash_attn", "on"),
+        ("-t 3", "threads", 3),
+        ("-tb 3", "threads_batch", 3),
+        ("-ngl 99", "n_gpu_layers", 99),
+        ("-ngl -1", "n_gpu_layers", -1),
+        ("--gpu-layers 5", "n_gpu_layers", 5),
+        ("-kvu", "kv_unified", True),
+        ("--kv-unified", "kv_unified", True),
+        ("-kvu -no-kvu", "kv_unified", False),
+        ("--no-swa-full", "swa_full", False),
+        ("--no-swa-full --swa-full", "swa_full", True),
+        ("-cram 64", "prefix_cache_mib", 64),
+        ("--cache-ram 0", "prefix_cache_mib", 0),
+        ("--rope-scaling linear --rope-scale 4", "rope_scale", 4.0),
+        ("--rope-freq-base 1e6", "rope_freq_base", 1e6),
+        ("--yarn-ext-factor -1", "yarn_ext_factor", -1.0),
+    ],
+)
+def test_flags_have_the_names_of_llama_server_too(
+    models: Path, served: list[Settings], flags: str, name: str, value: object
+) -> None:
+    assert cli.main(flags.split()) == 7
+    assert getattr(served[0], name) == value
+
+
+def test_a_switch_takes_its_value_from_elsewhere_too(
+    models: Path, served: list[Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLAMAD_KV_UNIFIED", "on")
+    cli.main([])
+    cli.main(["--no-kv-unified"])
+    assert [settings.kv_unified for settings in served] == [True, False]
+
+
 def test_preload_model_repeats(models: Path, served: list[Settings]) -> None:
     cli.main(["--preload-model", "tiny", "--preload-model", "nano"])
     assert served[0].preload_model == ("tiny", "nano")
@@ -144,15 +191,22 @@ def test_help_shows_every_setting_once_with_default_unit_and_variable(
         cli.main(["--help"])
     assert caught.value.code == 0
     lines = capsys.readouterr().out.splitlines()
+    words = " ".join(" ".join(lines).split())
     for option in OPTIONS.values():
-        (line,) = [line for line in lines if line.strip().startswith(f"{option.flag} ")]
-        assert option.help in line
-        assert line.endswith(f"[{option.variable}]")
+        names = tuple(f"{option.flag}{end}" for end in (" ", ","))
+        assert len([line for line in lines if line.strip().startswith(names)]) == 1
+        assert words.count(f"{option.help} (default: ") == words.count(f"[{option.variable}]") == 1
         assert f"{option.group}:" in lines
-    assert any("(default: 2048 tokens)" in line for line in lines)
-    assert any("(default: 30 s)" in line for line in lines)
-    assert any("(default: none)" in line for line in lines)
-    assert any("--threads" in line and "(default: 0)" in line for line in lines)
+    for name, default in (
+        ("N_CTX", "2048 tokens"),
+        ("LAMEDUCK", "30 s"),
+        ("PRELOAD_MODEL", "none"),
+        ("THREADS", "0"),
+        ("KV_UNIFIED", "false"),
+        ("PREFIX_CACHE_DIR", "unset"),
+        ("ROPE_SCALING", "unset"),
+    ):
+        assert f"(default: {default}) [LLAMAD_{name}]" in words
 
 
 def test_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from tests.python.support.fake_loader import PATIENCE_S, FakeEngine, FakeLoader,
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from llamad.async_engine import EngineProtocol
+    from llamad.engine_protocol import EngineProtocol
     from llamad.models.specs import ModelSpec
 
 

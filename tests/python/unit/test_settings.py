@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from llamad.errors import SettingsError
 from llamad.options import EngineOptions
-from llamad.settings import BUILD_VARIABLES, OPTIONS, Settings, engine_options, load_settings
+from llamad.settings import OPTIONS, Settings, engine_options
+from llamad.settings_sources import BUILD_VARIABLES, load_settings
 
 Config = Callable[[str], str]
 
@@ -70,6 +71,7 @@ SAMPLES: dict[str, tuple[str, str, object]] = {
     "n_parallel": ("8", "8", 8),
     "n_ctx": ("0", "0", 0),
     "threads": ("2", "2", 2),
+    "threads_batch": ("3", "3", 3),
     "n_gpu_layers": ("-1", "-1", -1),
     "n_batch": ("64", "64", 64),
     "n_ubatch": ("32", "32", 32),
@@ -77,8 +79,25 @@ SAMPLES: dict[str, tuple[str, str, object]] = {
     "flash_attn": ("on", '"on"', "on"),
     "cache_type_k": ("q8_0", '"q8_0"', "q8_0"),
     "cache_type_v": ("q4_0", '"q4_0"', "q4_0"),
+    "kv_unified": ("true", "true", True),
+    "swa_full": ("0", "false", False),
+    "prefix_cache_mib": ("-1", "-1", -1),
+    "prefix_cache_dir": ("some/cache", '"some/cache"', Path("some/cache")),
+    "rope_scaling": ("yarn", '"yarn"', "yarn"),
+    "rope_scale": ("4", "4", 4.0),
+    "rope_freq_base": ("10000.5", "10000.5", 10000.5),
+    "rope_freq_scale": ("0.25", "0.25", 0.25),
+    "yarn_orig_ctx": ("4096", "4096", 4096),
+    "yarn_ext_factor": ("0", "0", 0.0),
+    "yarn_attn_factor": ("-1", "-1", -1.0),
+    "yarn_beta_fast": ("32", "32", 32.0),
+    "yarn_beta_slow": ("1", "1", 1.0),
     "max_queue": ("0", "0", 0),
+    "queue_timeout": ("2.5", "2.5", 2.5),
+    "request_timeout": ("0", "0", 0.0),
     "max_body_mib": ("1", "1", 1),
+    "max_unread_kib": ("64", "64", 64),
+    "write_timeout": ("0.5", "0.5", 0.5),
     "lameduck": ("0", "0", 0.0),
     "log_level": ("debug", '"debug"', "debug"),
 }
@@ -105,7 +124,7 @@ def test_every_default_passes_its_own_check(name: str) -> None:
     option = OPTIONS[name]
     default = option.default
     native = list(default) if isinstance(default, tuple) else default
-    native = str(default) if isinstance(default, Path) else native
+    native = str(default) if isinstance(default, Path) else "" if default is None else native
     assert option.kind.check(native) == default
 
 
@@ -130,6 +149,18 @@ def test_every_default_passes_its_own_check(name: str) -> None:
         ("log_level", "INFO", "one of debug, info, warning, error"),
         ("host", " ", "a host name or an address"),
         ("model_directory", "", "the path of a directory"),
+        ("prefix_cache_dir", " ", "the path of a directory"),
+        ("prefix_cache_mib", "-2", "an integer of -1 or more"),
+        ("kv_unified", "maybe", "true or false"),
+        ("kv_unified", "", "true or false"),
+        ("rope_scaling", "su", "one of none, linear, yarn"),
+        ("rope_scale", "-1", "a number of 0 or more"),
+        ("rope_freq_base", "nan", "a number of 0 or more"),
+        ("yarn_ext_factor", "-2", "a number of -1 or more"),
+        ("yarn_beta_fast", "inf", "a number of -1 or more"),
+        ("queue_timeout", "-1", "a number of seconds, 0 or more"),
+        ("write_timeout", "0", "a number of seconds, above 0"),
+        ("max_unread_kib", "0", "an integer from 1 to 1048576"),
     ],
 )
 def test_a_wrong_value_names_source_value_and_what_is_expected(name: str, text: str, expected: str) -> None:
@@ -151,6 +182,10 @@ def test_a_wrong_value_names_source_value_and_what_is_expected(name: str, text: 
         ("host = 1", "host = 1: expected a host name"),
         ('model_directory = "a\\u0000b"', "expected the path of a directory"),
         ("flash_attn = true", "flash_attn = True: expected one of auto, on, off"),
+        ('kv_unified = "true"', "kv_unified = 'true': expected true or false"),
+        ("kv_unified = 1", "kv_unified = 1: expected true or false"),
+        ('rope_scale = "2"', "rope_scale = '2': expected a number"),
+        ("prefix_cache_dir = false", "expected the path of a directory"),
     ],
 )
 def test_toml_values_have_toml_types(config: Config, line: str, shown: str) -> None:
@@ -195,10 +230,46 @@ def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "expected the path" in failure(flags={"model_directory": "~nobody-of-that-name/m"})
 
 
-def test_engine_options_are_known_to_the_engine_and_carry_the_values() -> None:
-    settings = load_settings({"threads": "3", "n_ctx": "512", "cache_type_v": "q8_0"}, {})
+OTHER_NAMES = {
+    "threads": "n_threads",
+    "threads_batch": "n_threads_batch",
+    "queue_timeout": "queue_timeout_s",
+    "request_timeout": "request_timeout_s",
+}
+"""Settings that the engine knows by another name."""
+
+OF_THE_SERVER = {
+    "model_directory",
+    "preload_model",
+    "load_timeout",
+    "host",
+    "port",
+    "monitor_host",
+    "monitor_port",
+    "max_body_mib",
+    "max_unread_kib",
+    "write_timeout",
+    "lameduck",
+    "log_level",
+}
+
+
+def test_every_other_setting_reaches_the_engine() -> None:
+    given = {name: text for name, (text, _, _) in SAMPLES.items() if not OPTIONS[name].repeatable}
+    settings = load_settings(given, {})
     options = engine_options(settings)
+    expected = {
+        OTHER_NAMES.get(name, name): getattr(settings, name) for name in SAMPLES if name not in OF_THE_SERVER
+    }
+    assert options == expected | {"prefix_cache_dir": "some/cache"}
     assert set(options) <= set(EngineOptions.__annotations__)
-    assert (options["n_threads"], options["n_ctx"], options["cache_type_v"]) == (3, 512, "q8_0")
-    for name, value in options.items():
-        assert name == "n_threads" or value == getattr(settings, name)
+
+
+def test_no_prefix_cache_directory_is_the_empty_string_to_the_engine() -> None:
+    assert engine_options(Settings())["prefix_cache_dir"] == ""
+    assert load_settings({"prefix_cache_dir": ""}, {}).prefix_cache_dir is None
+
+
+def test_no_two_settings_share_a_spelling() -> None:
+    flags = [flag for option in OPTIONS.values() for flag in (*option.flags, *option.negations)]
+    assert len(flags) == len(set(flags))

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from llamad import Delta, QueueTimeoutError, RequestTimeoutError, TokenLogprobs
 from llamad.stream import TokenStream
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ def test_every_waiter_is_woken() -> None:
         waiters = [asyncio.create_task(stream.wait()) for _ in range(3)]
         readers = [asyncio.create_task(_read(stream)) for _ in range(2)]
         await asyncio.sleep(0)
-        stream.push("a", [1], None)
+        stream.push("a", [1], None, None)
         await asyncio.sleep(0)
-        stream.push("b", [2], END)
+        stream.push("b", [2], None, END)
         assert [result.text for result in await asyncio.gather(*waiters)] == ["ab"] * 3
         assert sorted("".join(await asyncio.gather(*readers))) == ["a", "b"]
 
@@ -78,7 +79,7 @@ def test_cancelling_one_of_several_who_wait_for_the_end_disturbs_nobody() -> Non
         given_up.cancel()
         with pytest.raises(asyncio.CancelledError):
             await given_up
-        stream.push("a", [1], END)
+        stream.push("a", [1], None, END)
         assert (await patient).text == "a"
         assert cancelled == []
 
@@ -89,9 +90,68 @@ def test_the_context_manager_cancels_only_what_is_not_over() -> None:
     async def scenario() -> None:
         cancelled: list[int] = []
         async with TokenStream(1, cancelled.append) as stream:
-            stream.push("a", [1], END)
+            stream.push("a", [1], None, END)
         async with TokenStream(2, cancelled.append):
             pass
         assert cancelled == [2]
+
+    run(scenario())
+
+
+def ended(kind: str) -> Any:
+    return SimpleNamespace(
+        **vars(END) | {"finish_reason": "error", "error_kind": kind, "error_message": "late"}
+    )
+
+
+def test_deltas_carry_the_logprobs_of_their_tokens() -> None:
+    async def scenario() -> None:
+        stream = TokenStream(1, lambda _: None)
+        stream.push("a", [1], [(1, -0.5, [(1, -0.5), (2, -1.0)])], None)
+        first = stream.take()
+        assert first == Delta("a", [1], (TokenLogprobs(1, -0.5, ((1, -0.5), (2, -1.0))),))
+        stream.push("b", [2], [(2, -0.25, [])], None)
+        stream.push("c", [3], [(3, -0.125, [])], END)
+        second = stream.take()
+        assert second is not None
+        assert [token.token_id for token in second.logprobs or ()] == second.token_ids == [2, 3]
+        assert stream.take() is None
+        assert stream.result.cumulative_logprob == -0.875
+
+    run(scenario())
+
+
+def test_without_logprobs_there_are_none() -> None:
+    async def scenario() -> None:
+        stream = TokenStream(1, lambda _: None)
+        stream.push("a", [1], None, END)
+        assert (await anext(stream)).logprobs is None
+        assert stream.result.logprobs is None
+        assert stream.result.cumulative_logprob is None
+
+    run(scenario())
+
+
+def test_a_total_timeout_holds_what_was_generated() -> None:
+    async def scenario() -> None:
+        stream = TokenStream(1, lambda _: None)
+        stream.push("so far", [1, 2], None, ended("timeout"))
+        with pytest.raises(RequestTimeoutError, match="late") as caught:
+            await stream.wait()
+        assert not isinstance(caught.value, QueueTimeoutError)
+        assert caught.value.partial is not None
+        assert (caught.value.partial.text, caught.value.partial.token_ids) == ("so far", [1, 2])
+        assert caught.value.partial.finish_reason == "cancelled"
+
+    run(scenario())
+
+
+def test_a_queue_timeout_is_told_apart() -> None:
+    async def scenario() -> None:
+        stream = TokenStream(1, lambda _: None)
+        stream.push("", [], None, ended("queue_timeout"))
+        with pytest.raises(QueueTimeoutError) as caught:
+            await stream.wait()
+        assert caught.value.partial is None
 
     run(scenario())

@@ -1,6 +1,7 @@
-"""Build `llama-server` from llamad's llama.cpp source: `python -m benchmarks.build_llama_server`.
+"""Build the peers from llamad's llama.cpp source: `python -m benchmarks.build_peers`.
 
-A cold build takes as long as llamad's own, and then some; it is kept in `build/llama-server`.
+These are `llama-server` and `llama-batched-bench`. A cold build takes as long as llamad's own, and then
+some; it is kept in `build/peers`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from pathlib import Path
 
 from benchmarks.models import ROOT
 
-BUILD_DIRECTORY = ROOT / "build" / "llama-server"
+LLAMA_SERVER, BATCHED_BENCH = "llama-server", "llama-batched-bench"
+BUILD_DIRECTORY = ROOT / "build" / "peers"
 _OPTIONS = ("LLAMAD_CUDA", "LLAMAD_NATIVE", "LLAMAD_LLAMA_CPP_DIR")
 """The build options that change how llama.cpp is compiled; from the environment, as for llamad."""
 
 
 def build() -> Path:
-    """Configure and build where needed, and return the path of the binary.
+    """Configure and build where needed, and return the directory of the binaries.
 
     Raises:
         CalledProcessError: CMake or the compiler failed; the reason stands on standard error.
@@ -28,9 +30,10 @@ def build() -> Path:
     configure += [f"-DCMAKE_MAKE_PROGRAM={_tool('ninja')}", "-DCMAKE_BUILD_TYPE=Release"]
     configure += [f"-DPython_EXECUTABLE={sys.executable}"]
     configure += [f"-D{name}={os.environ.get(name, '')}" for name in _OPTIONS]
-    for command in (configure, [cmake, "--build", str(BUILD_DIRECTORY), "--target", "llama-server"]):
+    compile_both = [cmake, "--build", str(BUILD_DIRECTORY), "--target", LLAMA_SERVER, BATCHED_BENCH]
+    for command in (configure, compile_both):
         subprocess.run(command, check=True, stdout=sys.stderr)
-    return BUILD_DIRECTORY / "bin" / "llama-server"
+    return BUILD_DIRECTORY / "bin"
 
 
 def _tool(name: str) -> str:

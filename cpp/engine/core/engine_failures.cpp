@@ -1,0 +1,89 @@
+// What the engine does when the model cannot compute, or a request may not go on.
+#include <algorithm>
+#include <sstream>
+
+#include "core/engine.h"
+
+namespace llamad {
+
+// No KV cells for these rows:
+//  1. empty an idle slot, and try again;
+//  2. else, in a unified cache, send the youngest request back to the queue, and try again;
+//  3. else compute the rows in two halves;
+//  4. else, at one row, fail the largest sequence. Its neighbours go on.
+void Engine::make_room(std::span<const Row> rows) {
+    if (Slot *idle = scheduler_.stalest()) {
+        mover_.evict(*idle);
+        return run(rows);
+    }
+    Slot *youngest = runner_->limits().unified ? scheduler_.youngest() : nullptr;
+    if (youngest != nullptr) {
+        Metrics::add(metrics_.preemptions, 1);
+        scheduler_.preempt(*youngest);
+        mover_.evict(*youngest);
+        return run(scheduler_.still_due(rows));
+    }
+    if (rows.size() > 1) {
+        const std::size_t half = rows.size() / 2;
+        run(rows.first(half));
+        return run(scheduler_.still_due(rows.subspan(half)));
+    }
+    fail(*scheduler_.largest(), "the KV cache is full and this was the longest request");
+    run(scheduler_.still_due(rows));
+}
+
+// Something in the batch cannot be computed, and llama.cpp does not say which row: roll every slot
+// back and compute each alone. Who fails alone is the culprit.
+void Engine::isolate_failure(std::span<const Row> rows) {
+    const Batch batch(rows.begin(), rows.end());
+    const bool alone = batch.front().slot == batch.back().slot;
+    // All first: making room for one may save what another holds.
+    for (const Row &row : batch) {
+        Slot &slot = scheduler_.slot(row.slot);
+        const bool first = !slot.idle() && row.pos == static_cast<Pos>(slot.cached().size());
+        if (first && (!runner_->trim(slot.id(), row.pos) || alone)) {
+            fail(slot, "the model could not compute this request's tokens");
+        }
+    }
+    for (auto begin = batch.begin(); begin != batch.end();) {
+        const auto end =
+            std::find_if(begin, batch.end(), [&](const Row &row) { return row.slot != begin->slot; });
+        run(scheduler_.still_due(std::span(begin, end)));
+        begin = end;
+    }
+}
+
+// Some of the rows may have been written: what the slots hold may yet be saved, and must be what it says.
+void Engine::roll_back(std::span<const Row> rows) {
+    for (const Row &row : rows) {
+        Slot &slot = scheduler_.slot(row.slot);
+        const bool first = row.pos == static_cast<Pos>(slot.cached().size());
+        if (first && !runner_->trim(slot.id(), row.pos)) {
+            mover_.clear(slot);
+        }
+    }
+}
+
+// Ends a running request whose stream may hold anything.
+void Engine::fail(Slot &slot, const std::string &message) {
+    mover_.clear(slot);
+    finish(slot, FinishReason::kError, ErrorKind::kGenerationFailed, message);
+}
+
+void Engine::time_out(Sequence &sequence) {
+    const double age_s = seconds_between(sequence.submitted_at(), Clock::now());
+    const auto reached = [age_s](double limit_s) { return limit_s > 0 && age_s >= limit_s; };
+    const double own_s = sequence.timeout_s().value_or(0);
+    std::ostringstream message;
+    if (reached(own_s) || reached(limits_.request_timeout_s)) {
+        Metrics::add(metrics_.timeouts, 1);
+        message << "the request did not finish within "
+                << (reached(own_s) ? own_s : limits_.request_timeout_s) << " s";
+        return end_sequence(sequence, FinishReason::kError, ErrorKind::kTimeout, message.str());
+    }
+    Metrics::add(metrics_.queue_timeouts, 1);
+    message << "no slot became free within " << limits_.queue_timeout_s << " s; try again later";
+    end_sequence(sequence, FinishReason::kError, ErrorKind::kQueueTimeout, message.str());
+}
+
+} // namespace llamad

@@ -1,0 +1,158 @@
+"""`Choices`: several completions of one prompt, read together."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Self
+
+from .errors import LlamadError, ParameterError
+from .request_options import MAX_CHOICES, check_integer
+from .sampling import sampling_params
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._engine import Prepared
+    from .results import Result
+    from .sampling import SamplingParams
+    from .stream import Signal, TokenStream
+
+
+Step = tuple[int, str, "Result | None"]
+"""What has come of one choice: its index, its new text, and the whole of it once it is over."""
+
+
+class Choices:
+    """The choices of one request as an async iterator: at each wake-up what has come of all of them.
+
+    They live and die together: where one fails, or the task that waits here is cancelled, all are
+    cancelled.
+
+    Args:
+        streams: at least one; all have the same `signal`.
+
+    Attributes:
+        results: of the choices that are over, by index.
+    """
+
+    def __init__(self, streams: Sequence[TokenStream]) -> None:
+        self._streams = list(streams)
+        self._signal: Signal = streams[0].signal
+        self._running = list(enumerate(streams))
+        self._failure: LlamadError | None = None
+        self.results: dict[int, Result] = {}
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    @property
+    def unread_bytes(self) -> int:
+        """How much text, in UTF-8, has arrived and not been read."""
+        return sum(stream.unread_bytes for stream in self._streams)
+
+    def cancel(self) -> None:
+        """Ask the engine to stop all that are not over; idempotent."""
+        for _, stream in self._running:
+            stream.cancel()
+
+    async def wait(self) -> list[Result]:
+        """Wait for all and return their results in order.
+
+        Raises:
+            EngineClosedError, RequestTimeoutError, GenerationError: one of them ended with an error;
+                the others are cancelled.
+        """
+        async for _ in self:
+            pass
+        return [self.results[index] for index in range(len(self))]
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> list[Step]:
+        """Return what is new, in the order of the choices; waits until something is.
+
+        Raises:
+            EngineClosedError, RequestTimeoutError, GenerationError: one of them ended with an error,
+                and all that came before it has been returned.
+        """
+        while not (steps := self._take()):
+            if self._failure is not None:
+                raise self._failure
+            if not self._running:
+                raise StopAsyncIteration
+            try:
+                await self._signal.wait()
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
+        return steps
+
+    def _take(self) -> list[Step]:
+        steps: list[Step] = []
+        some_ended = False
+        for index, stream in self._running:
+            text = stream.take_text()
+            if stream.finished:
+                some_ended = True
+                self._note_end(index, stream)
+                steps.append((index, text, self.results.get(index)))
+            elif text:
+                steps.append((index, text, None))
+        if some_ended:
+            self._running = [(index, stream) for index, stream in self._running if not stream.finished]
+            if self._failure is not None:
+                self.cancel()
+        return steps
+
+    def _note_end(self, index: int, stream: TokenStream) -> None:
+        try:
+            self.results[index] = stream.result
+        except LlamadError as error:
+            self._failure = self._failure or error
+
+
+def too_many_for_an_idle_engine(prepared: Prepared) -> ParameterError:
+    """Return the error for choices that the queue refused although nothing else was in it."""
+    return ParameterError(
+        f"{prepared.n} choices are more than this engine's slots (n_parallel) and queue (max_queue) hold",
+        param="n",
+    )
+
+
+class Ranking:
+    """Which of the generated completions are returned.
+
+    Attributes:
+        n_generated: how many to generate.
+    """
+
+    def __init__(self, n: int, best_of: int | None) -> None:
+        """Ask for `n` completions: the best of `best_of` ones, or all there are where that is None.
+
+        Raises:
+            ParameterError: `n` is not 1 to 128, or `best_of` not `n` to 128.
+        """
+        check_integer("n", n, 1, MAX_CHOICES)
+        if best_of is not None:
+            check_integer("best_of", best_of, n, MAX_CHOICES)
+        self.n_generated = n if best_of is None else best_of
+        self._n = n
+        self._by_logprob = best_of is not None
+
+    def params(self, params: SamplingParams) -> SamplingParams:
+        """Return the parameters with what the ranking needs besides."""
+        if not self._by_logprob or params.logprobs is not None:
+            return params
+        return sampling_params(params, {"logprobs": 0})
+
+    def chosen(self, results: list[Result]) -> list[Result]:
+        """Return the `n` with the highest mean logprob per token, best first; unranked, all in order."""
+        if not self._by_logprob:
+            return results
+        return sorted(results, key=_mean_logprob, reverse=True)[: self._n]
+
+
+def _mean_logprob(result: Result) -> float:
+    total = result.cumulative_logprob
+    return float("-inf") if total is None or not result.token_ids else total / len(result.token_ids)

@@ -1,0 +1,128 @@
+"""Clients that do not read: how much they may leave unread, and for how long.
+
+A client that stops reading fills the buffers of both kernels, then uvicorn's, which pauses its
+response, then the streams of its request. Nothing of that ends by itself: such a client would keep
+its slot until the generation ends, and its socket for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from .state import ServerState
+
+CONNECTION_KEY = "llamad.connection"
+"""Where an `Exchange` finds its `Connection` in the ASGI scope."""
+
+_LONGEST_INTERVAL_S = 1.0
+
+_logger = logging.getLogger("llamad.server")
+
+
+class Connection(HttpToolsProtocol):
+    """uvicorn's side of a client's connection, which the ASGI scope does not show.
+
+    Attributes:
+        aborted: whether `abort` was called.
+    """
+
+    aborted = False
+
+    def on_message_begin(self) -> None:
+        """Begin a request, and let it know its connection."""
+        super().on_message_begin()
+        self.scope[CONNECTION_KEY] = self  # type: ignore[literal-required]  # uvicorn lists its own keys
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much is written that the kernel has not taken, since the client does not read."""
+        return self.transport.get_write_buffer_size()
+
+    def abort(self) -> None:
+        """Close it at once; a request that is being answered ends as if the client had left."""
+        self.aborted = True
+        self.transport.abort()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLimits:
+    """What a client may leave unread.
+
+    Attributes:
+        unread_bytes: generated text that waits while the client reads what was sent before.
+        stall_s: seconds in which it may read nothing of what is sent.
+    """
+
+    unread_bytes: int
+    stall_s: float
+
+
+class SlowReaders:
+    """Closes the connections of clients that read too slowly, which cancels what they asked for.
+
+    It looks about once a second, so a limit may be passed by what is generated in between. Lives on
+    one event loop.
+
+    Args:
+        state: its live requests are watched, and it counts who was closed for what.
+        limits: what a client may leave unread.
+        clock: monotonic time in seconds.
+    """
+
+    def __init__(
+        self, state: ServerState, limits: ReadLimits, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._state = state
+        self._limits = limits
+        self._clock = clock
+        self._unsent: dict[Connection, tuple[int, float]] = {}
+
+    async def run(self, connections: Callable[[], Iterable[Connection]]) -> None:
+        """Look after all connections until cancelled."""
+        while True:
+            await asyncio.sleep(min(_LONGEST_INTERVAL_S, self._limits.stall_s / 4))
+            self.check(connections())
+
+    def check(self, connections: Iterable[Connection]) -> None:
+        """Close the connections that are past a limit now."""
+        self._check_unread()
+        self._check_stalled(connections)
+
+    def _check_unread(self) -> None:
+        most = self._limits.unread_bytes
+        for exchange in list(self._state.live):
+            connection, unread = exchange.connection, exchange.unread_bytes
+            if unread > most and connection is not None and not connection.aborted:
+                self._close(connection, "unread", f"{unread} bytes of text wait to be read, over {most}")
+
+    def _check_stalled(self, connections: Iterable[Connection]) -> None:
+        now, stall_s = self._clock(), self._limits.stall_s
+        before, self._unsent = self._unsent, {}
+        for connection in connections:
+            unsent = connection.unsent_bytes
+            if unsent == 0 or connection.aborted:
+                continue
+            # Either direction is progress: once a response is paused, nothing is added until it shrinks.
+            known, since = before.get(connection, (unsent, now))
+            if unsent != known:
+                since = now
+            if now - since >= stall_s:
+                self._close(connection, "stalled", f"it has read nothing for {stall_s:g} s")
+            else:
+                self._unsent[connection] = (unsent, since)
+
+    def _close(self, connection: Connection, reason: str, what: str) -> None:
+        request_ids = [e.request_id for e in self._state.live if e.connection is connection]
+        request = ", ".join(request_ids) or "no request"
+        _logger.warning("closing the connection of a slow client (%s): %s", request, what)
+        self._state.slow_readers[reason] += 1
+        connection.abort()

@@ -1,0 +1,204 @@
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+#include "check.h"
+#include "reference_chain.h"
+#include "vocabulary.h"
+
+#include "core/errors.h"
+#include "llama/llama_sampler.h"
+
+using namespace llamad;
+
+namespace {
+
+constexpr std::int32_t kCtx = 512;
+
+const TestVocabulary &vocabulary() {
+    static const TestVocabulary loaded;
+    return loaded;
+}
+
+LlamaSamplerChain::Vocabulary chain_vocabulary() {
+    return {.llama = vocabulary().get(), .size = vocabulary().size(), .forbidden = {}};
+}
+
+Logits row(std::mt19937 &random) { return random_row(random, static_cast<std::size_t>(vocabulary().size())); }
+
+constexpr const char *kList = R"(root ::= "[" (item ("," item)*)? "]"
+item ::= [a-z]{1,5} | [0-9]+ | "\"" [^"\n]* "\"")";
+
+// Generates with both chains until the grammar's end, from random logits that seldom fit it.
+std::string check_same_text(const SamplingParams &params, std::uint32_t seed) {
+    std::mt19937 random(seed);
+    LlamaSamplerChain ours(chain_vocabulary(), params, {}, kCtx);
+    ReferenceChain theirs(params, vocabulary().size(), vocabulary().get());
+    const llama_sampler_ptr grammar(
+        llama_sampler_init_grammar(vocabulary().get(), params.grammar.c_str(), "root"));
+    std::string text;
+    for (int i = 0; i < 40; ++i) {
+        Logits logits = row(random);
+        const Logits before = logits;
+        const TokenId token = ours.sample(logits);
+        CHECK(logits == before);
+        CHECK_EQ(token, theirs.draw(logits, grammar.get()));
+        if (token == vocabulary().end()) {
+            return text + "<end>";
+        }
+        theirs.accept(token);
+        llama_sampler_accept(grammar.get(), token);
+        text += vocabulary().piece(token);
+    }
+    return text;
+}
+
+} // namespace
+
+TEST("with a grammar and the same seed, the tokens are llama.cpp's") {
+    std::uint32_t seed = 0;
+    for (const std::int32_t top_k : {1, 40, 384, 1000, 0}) {
+        for (const float temperature : {0.0F, 0.8F, 2.0F}) {
+            SamplingParams params;
+            params.seed = ++seed;
+            params.grammar = kList;
+            params.top_k = top_k;
+            params.temperature = temperature;
+            params.repeat_penalty = top_k == 40 ? 1.3F : 1.0F;
+            params.typical_p = 1;
+            check_same_text(params, seed);
+        }
+    }
+    SamplingParams min_p;
+    min_p.seed = 1, min_p.grammar = kList, min_p.top_k = 0, min_p.top_p = 1;
+    check_same_text(min_p, 77);
+    SamplingParams mirostat;
+    mirostat.seed = 1, mirostat.grammar = kList, mirostat.mirostat = 2;
+    check_same_text(mirostat, 78);
+}
+
+TEST("a token that fits is taken without a look at the others, and one that does not is replaced") {
+    SamplingParams params;
+    params.grammar = R"(root ::= "yes" | "no")";
+    std::mt19937 random(1);
+    for (int round = 0; round < 20; ++round) {
+        params.seed = round;
+        LlamaSamplerChain chain(chain_vocabulary(), params, {}, kCtx);
+        std::string text;
+        for (int i = 0; i < 8; ++i) {
+            Logits logits = row(random);
+            const TokenId token = chain.sample(logits);
+            if (token == vocabulary().end()) {
+                break;
+            }
+            text += vocabulary().piece(token);
+        }
+        CHECK(text == "yes" || text == "no");
+    }
+}
+
+TEST("a grammar that allows none of the tokens that are left is a dead end, not an abort") {
+    SamplingParams params;
+    params.grammar = R"(root ::= "ab")";
+    for (TokenId token = 0; token < vocabulary().size(); ++token) {
+        if (vocabulary().piece(token).starts_with('a')) {
+            params.logit_bias.emplace_back(token, kMinusInf);
+        }
+    }
+    std::mt19937 random(2);
+    for (const std::int32_t top_k : {0, 40}) {
+        params.top_k = top_k;
+        LlamaSamplerChain chain(chain_vocabulary(), params, {}, kCtx);
+        Logits logits = row(random);
+        const Logits before = logits;
+        CHECK_THROWS(std::runtime_error, chain.sample(logits));
+        CHECK(logits == before);
+    }
+}
+
+TEST("an end that comes too early is not taken") {
+    SamplingParams params;
+    params.grammar = R"(root ::= "yes")";
+    LlamaSamplerChain chain(chain_vocabulary(), params, {}, kCtx);
+    std::mt19937 random(3);
+    Logits logits = row(random);
+    logits[static_cast<std::size_t>(vocabulary().end())] = 100;
+    CHECK(std::string("yes").starts_with(vocabulary().piece(chain.sample(logits))));
+}
+
+TEST("a grammar that cannot be read is refused") {
+    for (const char *grammar :
+         {"root ::= (", "not gbnf", "other ::= \"a\"", "root ::= root \"a\"", "root ::= x"}) {
+        SamplingParams params;
+        params.grammar = grammar;
+        CHECK_THROWS(GrammarError, LlamaSamplerChain(chain_vocabulary(), params, {}, kCtx));
+    }
+}
+
+TEST("grammars that explode are refused before llama.cpp reads them") {
+    SamplingParams params;
+    for (const std::string &grammar :
+         {"root ::= " + std::string(60'000, '('), "root ::= \"" + std::string(50'000, 'a') + "\"{2000}"}) {
+        params.grammar = grammar;
+        CHECK_THROWS(GrammarError, LlamaSamplerChain(chain_vocabulary(), params, {}, kCtx));
+    }
+}
+
+TEST("llama.cpp's own examples of grammars pass") {
+    for (const char *name : {"arithmetic", "c", "chess", "english", "japanese", "json", "json_arr", "list"}) {
+        std::ifstream file(std::string(LLAMAD_TEST_GRAMMARS "/") + name + ".gbnf");
+        std::stringstream text;
+        text << file.rdbuf();
+        SamplingParams params;
+        params.grammar = text.str();
+        CHECK(!params.grammar.empty());
+        const LlamaSamplerChain chain(chain_vocabulary(), params, {}, kCtx);
+    }
+}
+
+TEST("a grammar with twice as many readings at each token is given up") {
+    SamplingParams params;
+    params.grammar = R"(root ::= "a" root "b" | "a" root "c" | "x")";
+    LlamaSamplerChain chain(chain_vocabulary(), params, {}, kCtx);
+    Logits logits(static_cast<std::size_t>(vocabulary().size()));
+    for (TokenId token = 0; token < vocabulary().size(); ++token) {
+        logits[static_cast<std::size_t>(token)] = vocabulary().piece(token) == "a" ? 50.0F : 0.0F;
+    }
+    std::string message;
+    for (int i = 0; i < 30 && message.empty(); ++i) { // 2^30 would not end
+        try {
+            chain.sample(logits);
+        } catch (const std::runtime_error &error) {
+            message = error.what();
+        }
+    }
+    CHECK(message.find("too long") != std::string::npos);
+}
+
+TEST("DRY gives llama.cpp's tokens") {
+    std::mt19937 random(4);
+    SamplingParams params;
+    params.seed = 3;
+    params.temperature = 0;
+    params.dry_multiplier = 0.8F;
+    params.dry_penalty_last_n = 100;
+    Logits logits = row(random);
+    const auto likeliest =
+        static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+    Tokens prompt;
+    for (int i = 0; i < 200; ++i) { // "a b x a b x ...": after "a b" DRY speaks against x
+        prompt.push_back(i % 3 == 2 ? likeliest : 100 + i % 3);
+    }
+    LlamaSamplerChain ours(chain_vocabulary(), params, prompt, kCtx);
+    ReferenceChain theirs(params, vocabulary().size(), vocabulary().get());
+    for (const TokenId token : prompt) {
+        theirs.accept(token);
+    }
+    for (int i = 0; i < 20; ++i) {
+        const TokenId token = ours.sample(logits);
+        CHECK_EQ(token, theirs.draw(logits));
+        CHECK(i > 0 || token != likeliest);
+        theirs.accept(token);
+    }
+}
