@@ -137,8 +137,9 @@ $(VENV)/.deps: pyproject.toml | $(VENV)/bin/python
 	python -m pip install --quiet --disable-pip-version-check -r $(VENV)/requirements.txt
 	@touch $@
 
-# Where pip builds; deferred, for there may be no venv yet.
-CACHE_TAG = $(shell python -c 'import sys; print(sys.implementation.cache_tag)')
+# Where pip builds. Deferred, for there may be no venv yet; by path, for GNU make before 4.4 runs $(shell)
+# without the PATH exported above.
+CACHE_TAG = $(shell $(VENV)/bin/python -c 'import sys; print(sys.implementation.cache_tag)')
 
 PIP_INSTALL := python -m pip install --disable-pip-version-check --no-deps --no-build-isolation
 

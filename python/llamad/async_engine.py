@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from . import _engine, errors, request_options
-from .choices import Choices, Ranking, too_many_for_an_idle_engine
+from .choices import Choices, Ranking
 from .lifetime import close_at_exit
 from .sampling import SamplingParams, sampling_params
 from .stream import Signal, TokenStream
@@ -158,14 +158,11 @@ class AsyncEngine:
             ParameterError: it never has.
             EngineClosedError: the engine is closed.
         """
-        try:
-            request_ids = self._native.submit(prepared)
-        except errors.QueueFullError:
-            if self._streams or prepared.n == 1:
-                raise
-            raise too_many_for_an_idle_engine(prepared) from None
         signal = Signal()
-        streams = [TokenStream(request_id, self._native.cancel, signal) for request_id in request_ids]
+        streams = [
+            TokenStream(request_id, self._native.cancel, signal)
+            for request_id in self._native.submit(prepared)
+        ]
         self._streams.update((stream.request_id, stream) for stream in streams)
         return streams
 

@@ -34,7 +34,11 @@ class Batch:
         self._thread = threading.Thread(target=self._submit_all, name="llamad-submit", daemon=True)
 
     def run(self) -> list[Result]:
-        """Return the results of all choices in order; whatever goes wrong, nothing is left running."""
+        """Return the results of all choices in order; whatever goes wrong, nothing is left running.
+
+        They are waited for in order, so a failure is noticed, and what comes after it cancelled, once all
+        before it are over.
+        """
         try:
             self._thread.start()
             self._thread.join()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Self
 
-from .errors import LlamadError, ParameterError
+from .errors import LlamadError
 from .request_options import MAX_CHOICES, check_integer
 from .sampling import sampling_params
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._engine import Prepared
     from .results import Result
     from .sampling import SamplingParams
     from .stream import Signal, TokenStream
@@ -76,9 +75,12 @@ class Choices:
             EngineClosedError, RequestTimeoutError, GenerationError: one of them ended with an error,
                 and all that came before it has been returned.
         """
-        while not (steps := self._take()):
+        while True:
             if self._failure is not None:
+                # What the others have to say since, such as that they were cancelled, is no answer.
                 raise self._failure
+            if steps := self._take():
+                return steps
             if not self._running:
                 raise StopAsyncIteration
             try:
@@ -86,7 +88,6 @@ class Choices:
             except asyncio.CancelledError:
                 self.cancel()
                 raise
-        return steps
 
     def _take(self) -> list[Step]:
         steps: list[Step] = []
@@ -110,14 +111,6 @@ class Choices:
             self.results[index] = stream.result
         except LlamadError as error:
             self._failure = self._failure or error
-
-
-def too_many_for_an_idle_engine(prepared: Prepared) -> ParameterError:
-    """Return the error for choices that the queue refused although nothing else was in it."""
-    return ParameterError(
-        f"{prepared.n} choices are more than this engine's slots (n_parallel) and queue (max_queue) hold",
-        param="n",
-    )
 
 
 class Ranking:

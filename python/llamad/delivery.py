@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from . import errors
-from .choices import too_many_for_an_idle_engine
 from .generation import Generation, refuse_to_wait_on
 
 if TYPE_CHECKING:
@@ -58,15 +56,9 @@ class Delivery:
             EngineClosedError: the engine is closed.
         """
         with self._lock:
-            try:
-                request_ids = self._native.submit(prepared)
-            except errors.QueueFullError:
-                if self._requests or prepared.n == 1:
-                    raise
-                raise too_many_for_an_idle_engine(prepared) from None
             generations = [
                 Generation(request_id, self._native.cancel, self._thread, on_token)
-                for request_id in request_ids
+                for request_id in self._native.submit(prepared)
             ]
             for generation in generations:
                 self._requests[generation.request_id] = (generation, owner)

@@ -135,7 +135,7 @@ class Engine:
             RequestError: a prompt or a parameter cannot be honoured; the other prompts are
                 cancelled.
             EngineClosedError: the engine is closed.
-            RequestTimeoutError: one took too long; the others are cancelled.
+            RequestTimeoutError: one took too long; those after it are cancelled.
             GenerationError: decoding failed.
             RuntimeError: called from an `on_token` callback, whose thread would wait for itself.
         """
@@ -167,7 +167,7 @@ class Engine:
 
         Raises:
             RequestError, EngineClosedError, RequestTimeoutError, GenerationError, RuntimeError: as
-                `generate` does; where one completion fails, all are cancelled.
+                `generate` does; where one completion fails, those after it are cancelled.
         """
         ranking = Ranking(n, best_of)
         native = ranking.params(sampling_params(params, sampling)).native

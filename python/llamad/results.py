@@ -109,7 +109,8 @@ class Result:
         stop_string: the stop string that ended the generation, if one did.
         usage: token counts.
         timings: where the time went.
-        logprobs: one for each token; None where `SamplingParams.logprobs` asked for none.
+        logprobs: one for each token; None where neither `SamplingParams.logprobs` asked for them nor
+            `best_of` ranked by them.
     """
 
     text: str

@@ -103,7 +103,7 @@ class Settings:
         _ENGINE,
         kinds.integer(1),
         "time between two tokens of a request while prompts are computed",
-        default=500,
+        default=400,
         unit="ms",
     )
     flash_attn: str = setting(

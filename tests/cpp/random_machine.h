@@ -148,7 +148,7 @@ class Machine {
         const Sequence &sequence =
             **std::ranges::find(waiting, placement.request, [](const auto &one) { return one->id(); });
         const std::size_t n_best = best_held(sequence);
-        CHECK(n_best < kWorthKeeping ? placement.n_cached < kWorthKeeping : placement.n_cached == n_best);
+        CHECK(placement.n_cached <= n_best && n_best < placement.n_cached + kWorthKeeping);
         const Tokens tokens = sequence.tokens();
         const std::size_t n = mover_.fill(placement);
         CHECK(n == placement.n_cached || (n == 0 && (scenario_.failures || scenario_.unified)));

@@ -54,8 +54,20 @@ TEST("a request counts until it is released, not until it is taken") {
     CHECK_THROWS(QueueFullError, submit(mailbox));
 }
 
+TEST("more than there can ever be room for is a wrong parameter, not a full queue") {
+    Mailbox mailbox(2);
+    std::vector<std::unique_ptr<Request>> requests;
+    for (int i = 0; i < 3; ++i) {
+        requests.push_back(make_request("abc", 1));
+    }
+    CHECK_THROWS(ParameterError, mailbox.submit(requests));
+    CHECK(requests.front() != nullptr);
+}
+
 TEST("a refused request is untouched") {
-    Mailbox mailbox(0);
+    Mailbox mailbox(1);
+    submit(mailbox);
+    look(mailbox);
     auto request = make_request("abc", 1);
     CHECK_THROWS(QueueFullError, mailbox.submit(std::span(&request, 1)));
     mailbox.close();
@@ -64,7 +76,7 @@ TEST("a refused request is untouched") {
     CHECK_EQ(request->id, 0);
     CHECK_EQ(request->prompt, tokens_of("abc"));
     CHECK(look(mailbox).requests.empty());
-    CHECK_EQ(mailbox.in_flight(), 0);
+    CHECK_EQ(mailbox.in_flight(), 1);
 }
 
 TEST("cancellations keep their order, known or not, twice or once") {

@@ -13,29 +13,63 @@ constexpr std::int32_t kMost = 512;
 
 TEST("nothing is known at first: the least") {
     CHECK_EQ(PrefillBudget(kTarget, kMost).tokens(1, 1), PrefillBudget::kLeast);
-    CHECK_EQ(PrefillBudget(kTarget, 8).tokens(1, 1), 8); // but never more than allowed
+    CHECK_EQ(PrefillBudget(kTarget, 4).tokens(1, 1), 4); // but never more than allowed
 }
 
-TEST("the chunk fills the target") {
+TEST("a chunk is the largest power of two that fits into the target") {
     PrefillBudget budget(kTarget, kMost);
     budget.observe_prefill(100, 0.1); // 1 ms a token
-    CHECK_EQ(budget.tokens(1, 1), 100);
+    CHECK_EQ(budget.tokens(1, 1), 64);
+}
+
+TEST("the limit is a size as well, power of two or not") {
+    PrefillBudget budget(kTarget, 90);
+    budget.observe_prefill(90, 0.09);
+    CHECK_EQ(budget.tokens(1, 1), 90);
 }
 
 TEST("decoding takes its part of the target") {
     PrefillBudget budget(kTarget, kMost);
     budget.observe_prefill(200, 0.2);
     budget.observe_decode(8, 0.04);
-    CHECK_EQ(budget.tokens(1, 1), 60);
+    CHECK_EQ(budget.tokens(1, 1), 32);
 }
 
-TEST("the more prompts wait for each stream, the longer the chunk") {
+TEST("where more prompts wait than streams run, the chunk may take up to twice as long") {
     PrefillBudget budget(kTarget, kMost);
-    budget.observe_prefill(100, 0.1);
-    CHECK_EQ(budget.tokens(7, 1), 100);
-    CHECK_EQ(budget.tokens(4, 4), 100);
-    CHECK_EQ(budget.tokens(2, 6), 300);
-    CHECK_EQ(budget.tokens(1, 7), kMost);
+    budget.observe_prefill(128, 0.128);
+    CHECK_EQ(budget.tokens(7, 1), 64);
+    CHECK_EQ(budget.tokens(4, 4), 64);
+    CHECK_EQ(budget.tokens(4, 6), 128);
+    CHECK_EQ(budget.tokens(1, 7), 128);
+}
+
+TEST("each size has its own speed: a larger chunk may fit where a smaller one does not") {
+    PrefillBudget budget(kTarget, kMost);
+    budget.observe_prefill(32, 0.11);
+    budget.observe_prefill(64, 0.09);
+    CHECK_EQ(budget.tokens(1, 1), 64);
+}
+
+TEST(
+    "an unknown size is thought as fast as the next larger one that is known, else as the next smaller one") {
+    PrefillBudget above(kTarget, kMost);
+    above.observe_prefill(512, 0.512);
+    CHECK_EQ(above.tokens(1, 1), 64);
+    PrefillBudget below(kTarget, kMost);
+    below.observe_prefill(8, 0.008);
+    CHECK_EQ(below.tokens(1, 1), 64);
+}
+
+TEST("a size that was slow once is tried again some day") {
+    PrefillBudget budget(kTarget, kMost);
+    budget.observe_prefill(64, 1.0); // something got in the way
+    budget.observe_prefill(32, 0.05);
+    CHECK_EQ(budget.tokens(1, 1), 32);
+    for (int i = 0; i < 250; ++i) {
+        budget.observe_prefill(32, 0.05);
+    }
+    CHECK_EQ(budget.tokens(1, 1), 64);
 }
 
 TEST("a target out of reach leaves the least, a fast machine gets the most") {
@@ -52,20 +86,18 @@ TEST("empty and tiny batches teach nothing") {
     PrefillBudget budget(kTarget, kMost);
     budget.observe_prefill(100, 0.1);
     budget.observe_prefill(0, 5.0);
-    budget.observe_prefill(1, 0.02); // the last token of a cached prompt: as slow as sixteen
+    budget.observe_prefill(1, 0.02); // the last token of a cached prompt: as slow as eight
     budget.observe_decode(0, 5.0);
-    CHECK_EQ(budget.tokens(1, 1), 100);
+    CHECK_EQ(budget.tokens(1, 1), 64);
 }
 
 TEST("one odd step moves the estimate a little, many move it all the way") {
     PrefillBudget budget(kTarget, kMost);
-    budget.observe_prefill(100, 0.1);
-    budget.observe_prefill(100, 0.2);
-    CHECK(budget.tokens(1, 1) > 70);
-    CHECK(budget.tokens(1, 1) < 100);
+    budget.observe_prefill(64, 0.064);
+    budget.observe_prefill(64, 0.2);
+    CHECK_EQ(budget.tokens(1, 1), 64);
     for (int i = 0; i < 50; ++i) {
-        budget.observe_prefill(100, 0.2);
+        budget.observe_prefill(64, 0.2);
     }
-    CHECK(budget.tokens(1, 1) >= 49);
-    CHECK(budget.tokens(1, 1) <= 50);
+    CHECK_EQ(budget.tokens(1, 1), 32);
 }

@@ -100,6 +100,18 @@ TEST("the longest beginning is found wherever it is") {
     CHECK_EQ(shelves.longest("xyz"), "-");
 }
 
+TEST("an idle slot is preferred to all that is hardly longer") {
+    Shelves shelves;
+    const std::string prompt = kStem + kStem + "and so on";
+    shelves.hold(0, kStem + "X");
+    shelves.run(1, kStem + "sssY", 43);
+    CHECK_EQ(shelves.longest(prompt), "slot 1: 43");
+    CHECK_EQ(shelves.cache.best(sequence(prompt)).slot, 0);
+    shelves.store(kStem + kStem + "Z");
+    CHECK_EQ(shelves.cache.best(sequence(prompt)).n_tokens, 80);
+    CHECK(shelves.cache.best(sequence(prompt)).where == HeldPrefix::Where::kStore);
+}
+
 TEST("of a running slot what has been computed counts, and no more") {
     Shelves shelves;
     shelves.run(0, "abcdefgh", 3);

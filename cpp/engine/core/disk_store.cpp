@@ -125,7 +125,8 @@ std::size_t DiskStore::file_size(const StoredPrefix &prefix, std::size_t state_s
 bool DiskStore::write(EntryId id, const StoredPrefix &prefix, std::shared_ptr<const KvState> state) {
     {
         const std::lock_guard lock(mutex_);
-        if (!can_write_ || queued_bytes_ + state->size > options_.max_queued_bytes) {
+        const bool full = queued_bytes_ > 0 && queued_bytes_ + state->size > options_.max_queued_bytes;
+        if (!can_write_ || (full && !accepts_all_)) {
             return false;
         }
         queued_bytes_ += state->size;
@@ -133,6 +134,13 @@ bool DiskStore::write(EntryId id, const StoredPrefix &prefix, std::shared_ptr<co
     }
     work_.notify_one();
     return true;
+}
+
+void DiskStore::accept_all() { accepts_all_ = true; }
+
+bool DiskStore::can_write() const {
+    const std::lock_guard lock(mutex_);
+    return can_write_;
 }
 
 void DiskStore::read(EntryId id) {

@@ -51,7 +51,8 @@ class DiskStore {
         std::string
             identity; // of model, context parameters and cache types: what tells usable states from others
         std::size_t max_bytes = 0; // of all files of this identity; whoever holds the index keeps to it
-        std::size_t max_queued_bytes = std::size_t{256} << 20; // of states that wait to be written
+        // Of states that wait to be written; one is taken however large it is.
+        std::size_t max_queued_bytes = std::size_t{256} << 20;
         std::function<void()> on_ready =
             {}; // take() has something to give; called by read() or the disk's thread
         // One line for the log; called by the constructor or the disk's thread.
@@ -78,6 +79,11 @@ class DiskStore {
     // Queues a state, under an id that no file has had. False: the queue is full or writing is off (after an
     // I/O error or on a full disk), and nothing will be written.
     bool write(EntryId id, const StoredPrefix &prefix, std::shared_ptr<const KvState> state);
+
+    // From now on no queue is too full: the process is about to end, and the destructor waits.
+    void accept_all();
+
+    bool can_write() const;
 
     // Asks for a state that was found or queued; answered by kLoaded or kGone.
     void read(EntryId id);
@@ -116,6 +122,7 @@ class DiskStore {
     FileDescriptor lock_;             // held as long as files are written or read
     EntryId next_id_ = 1;
 
+    bool accepts_all_ = false; // engine thread only
     mutable std::mutex mutex_; // guards what follows
     std::condition_variable work_;
     bool closing_ = false;

@@ -47,17 +47,23 @@ void Engine::loop() {
                 break;
             }
             busy = step();
-#ifndef NDEBUG
             if (!busy) {
-                scheduler_.check_integrity();
+                check_integrity();
             }
-#endif
         }
-    } catch (const std::exception &) { // out of memory, say: better closed than dead
+    } catch (const std::exception &failure) { // out of memory, say: better closed than dead
         mailbox_.close();
         open_mail(milliseconds::zero());
+        return abandon_all(std::string("the engine failed: ") + failure.what());
     }
-    abandon_all();
+    abandon_all("the engine was closed before the request had finished");
+}
+
+// In idle time of debug builds. What it throws ends the process: a cache that is wrong must not go unnoticed.
+void Engine::check_integrity() const noexcept {
+#ifndef NDEBUG
+    scheduler_.check_integrity();
+#endif
 }
 
 // Decode rows and prompt tokens go to the model in two calls, and the new tokens leave in between:
@@ -123,8 +129,8 @@ void Engine::end_overdue() {
 bool Engine::is_overdue(const Sequence &sequence, TimePoint now) const {
     const double age_s = seconds_between(sequence.submitted_at(), now);
     const auto reached = [age_s](double limit_s) { return limit_s > 0 && age_s >= limit_s; };
-    return (!sequence.started() && reached(limits_.queue_timeout_s)) || reached(limits_.request_timeout_s) ||
-           reached(sequence.timeout_s().value_or(0));
+    return (!sequence.any_started() && reached(limits_.queue_timeout_s)) ||
+           reached(limits_.request_timeout_s) || reached(sequence.timeout_s().value_or(0));
 }
 
 void Engine::place_waiting() {
@@ -213,8 +219,7 @@ void Engine::end_sequence(Sequence &sequence, FinishReason reason, ErrorKind err
     mailbox_.release();
 }
 
-void Engine::abandon_all() {
-    const std::string message = "the engine was closed before the request had finished";
+void Engine::abandon_all(const std::string &message) {
     for (Slot &slot : scheduler_.slots()) {
         if (!slot.idle()) {
             finish(slot, FinishReason::kError, ErrorKind::kEngineClosed, message);
@@ -225,7 +230,7 @@ void Engine::abandon_all() {
         end_sequence(*scheduler_.waiting().take(id), FinishReason::kError, ErrorKind::kEngineClosed, message);
     }
     deliver();
-    if (scheduler_.prefixes().store().persistent()) { // the next process goes on from there
+    if (scheduler_.prefixes().store().persist_all()) { // the next process goes on from there
         for (Slot &slot : scheduler_.slots()) {
             mover_.evict(slot);
         }

@@ -23,7 +23,7 @@ namespace llamad {
 
 // See EngineConfig.
 struct EngineLimits {
-    std::int32_t itl_target_ms = 500;
+    std::int32_t itl_target_ms = 400;
     std::int32_t max_queue = 256;
     double queue_timeout_s = 0;   // 0: none
     double request_timeout_s = 0; // 0: none
@@ -91,7 +91,8 @@ class Engine {
     void end_sequence(Sequence &sequence, FinishReason reason, ErrorKind error = ErrorKind::kNone,
                       std::string message = {});
     void time_out(Sequence &sequence);
-    void abandon_all();
+    void abandon_all(const std::string &message);
+    void check_integrity() const noexcept;
     void deliver();
 
     const EngineLimits limits_;

@@ -48,6 +48,14 @@ void HostStore::put(StoredPrefix prefix, KvState state) {
     }
 }
 
+bool HostStore::persist_all() {
+    if (disk_ == nullptr || !disk_->can_write()) {
+        return false;
+    }
+    disk_->accept_all();
+    return true;
+}
+
 std::optional<HostStore::Match> HostStore::match(std::span<const TokenId> tokens, std::string_view salt,
                                                  std::size_t most) const {
     const std::span<const TokenId> query = tokens.first(std::min(most, tokens.size()));

@@ -62,7 +62,8 @@ class HostStore {
     void drop(EntryId id);
 
     bool enabled() const { return limits_.max_bytes > 0; }
-    bool persistent() const { return disk_ != nullptr; }      // states outlive the process
+    // Whether states outlive the process; then all that are put from now on do, however many come at once.
+    bool persist_all();
     std::size_t bytes() const { return bytes_; }              // of the states in memory
     std::size_t n_entries() const { return entries_.size(); } // in either tier
     std::size_t disk_bytes() const { return disk_bytes_; }    // of the files, those not written yet included

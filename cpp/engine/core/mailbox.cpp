@@ -14,6 +14,11 @@ RequestId Mailbox::submit(std::span<std::unique_ptr<Request>> requests) {
         if (mail_.closed) {
             throw EngineClosedError("the engine is closed");
         }
+        if (requests.size() > capacity_) {
+            throw ParameterError("n", "n must be at most " + std::to_string(capacity_) +
+                                          ", as many as may run and wait, got " +
+                                          std::to_string(requests.size()));
+        }
         if (in_flight_ + requests.size() > capacity_) {
             throw QueueFullError("the queue is full: " + std::to_string(in_flight_) +
                                  " requests are running or waiting, and there is room for " +
@@ -22,9 +27,11 @@ RequestId Mailbox::submit(std::span<std::unique_ptr<Request>> requests) {
         in_flight_ += requests.size();
         first = last_id_ + 1;
         const TimePoint now = Clock::now();
+        const auto any_started = std::make_shared<bool>(false);
         for (std::unique_ptr<Request> &request : requests) {
             request->id = ++last_id_;
             request->submitted_at = now;
+            request->any_started = any_started;
             mail_.requests.push_back(std::move(request));
         }
     }

@@ -27,7 +27,8 @@ class Mailbox {
     explicit Mailbox(std::size_t capacity) : capacity_(capacity) {}
 
     // Accepts all of the requests or none. Assigns consecutive ids, of which the first is returned, and the
-    // time of submission. Throws QueueFullError or EngineClosedError; the requests are untouched then.
+    // time of submission. Throws QueueFullError, EngineClosedError, or ParameterError where there could never
+    // be room for so many; the requests are untouched then.
     RequestId submit(std::span<std::unique_ptr<Request>> requests);
 
     void cancel(RequestId id);

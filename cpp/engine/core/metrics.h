@@ -19,7 +19,7 @@ struct Metrics {
     Counter prefilled_tokens{0}; // prompt tokens computed, and after a preemption those generated before
     Counter preemptions{0};      // requests that lost their slot to an older one
     Counter queue_timeouts{0};   // requests that got no slot in time
-    Counter timeouts{0};         // requests that had a slot, but not enough time
+    Counter timeouts{0};         // requests that did not end in time
     Counter generated_tokens{0}; // tokens sampled
     Counter steps{0};            // turns of the engine's loop
     Counter decode_calls{0};     // calls of ModelRunner::decode

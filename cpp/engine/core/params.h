@@ -20,7 +20,7 @@ struct EngineConfig {
     bool swa_full = true;             // keep what has left a sliding window: only then can it be shared
     std::int32_t n_batch = 2048;      // most tokens in one llama_decode call
     std::int32_t n_ubatch = 512;      // most tokens computed at once
-    std::int32_t itl_target_ms = 500; // time between two tokens of a request while prompts are computed
+    std::int32_t itl_target_ms = 400; // time between two tokens of a request while prompts are computed
     std::int32_t n_threads = 0;       // compute threads for generation; 0: the machine's cores
     std::int32_t n_threads_batch = 0; // compute threads for prompts; 0: n_threads
     std::int32_t n_gpu_layers = -1;   // layers on the GPU; -1: all

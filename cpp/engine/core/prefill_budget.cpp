@@ -1,6 +1,7 @@
 #include "core/prefill_budget.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace llamad {
 
@@ -9,18 +10,39 @@ namespace {
 // Weight of a new observation: a few steps are enough to follow a change, one odd step is not.
 constexpr double kWeight = 0.25;
 
+// A size that was slow once is tried again some day: with every chunk of another size it is thought a little
+// faster.
+constexpr double kHope = 0.99;
+
+constexpr double kMostStretch = 2;
+
 void learn(double &average, double observed) {
     average = average > 0 ? average + kWeight * (observed - average) : observed;
 }
 
 } // namespace
 
-PrefillBudget::PrefillBudget(double itl_target_s, std::int32_t most)
-    : itl_target_s_(itl_target_s), most_(static_cast<std::size_t>(most)) {}
+PrefillBudget::PrefillBudget(double itl_target_s, std::int32_t most) : itl_target_s_(itl_target_s) {
+    const auto limit = static_cast<std::size_t>(most);
+    for (std::size_t n = kLeast; n < limit; n *= 2) {
+        sizes_.push_back({.n_tokens = n});
+    }
+    sizes_.push_back({.n_tokens = limit});
+}
 
 void PrefillBudget::observe_prefill(std::size_t n_tokens, double seconds) {
-    if (n_tokens >= std::min(kLeast, most_)) {
-        learn(prefill_s_per_token_, seconds / static_cast<double>(n_tokens));
+    if (n_tokens < sizes_.front().n_tokens) {
+        return;
+    }
+    const auto above = std::upper_bound(sizes_.begin(), sizes_.end(), n_tokens,
+                                        [](std::size_t n, const Size &size) { return n < size.n_tokens; });
+    const auto seen = std::prev(above);
+    for (auto size = sizes_.begin(); size != sizes_.end(); ++size) {
+        if (size == seen) {
+            learn(size->s_per_token, seconds / static_cast<double>(n_tokens));
+        } else {
+            size->s_per_token *= kHope;
+        }
     }
 }
 
@@ -30,17 +52,32 @@ void PrefillBudget::observe_decode(std::size_t n_rows, double seconds) {
     }
 }
 
+// A size that has not been seen is thought as fast as the next larger one that has, else as the next smaller
+// one.
+double PrefillBudget::expected_s(std::size_t index) const {
+    const auto known = [](const Size &size) { return size.s_per_token > 0; };
+    const auto here = sizes_.begin() + static_cast<std::ptrdiff_t>(index);
+    auto like = std::find_if(here, sizes_.end(), known);
+    if (like == sizes_.end()) {
+        like = std::find_if(std::make_reverse_iterator(here), sizes_.rend(), known).base() - 1;
+    }
+    return like->s_per_token * static_cast<double>(here->n_tokens);
+}
+
 std::size_t PrefillBudget::tokens(std::size_t n_decoding, std::size_t n_prefilling) const {
-    const std::size_t least = std::min(kLeast, most_);
-    if (prefill_s_per_token_ <= 0) {
-        return least;
+    const bool knows_some =
+        std::any_of(sizes_.begin(), sizes_.end(), [](const Size &size) { return size.s_per_token > 0; });
+    if (!knows_some) {
+        return sizes_.front().n_tokens;
     }
     const double crowd =
         static_cast<double>(n_prefilling) / static_cast<double>(std::max<std::size_t>(n_decoding, 1));
-    const double target_s = itl_target_s_ * std::max(1.0, crowd);
-    const double affordable = std::max(0.0, target_s - decode_step_s_) / prefill_s_per_token_;
-    return static_cast<std::size_t>(
-        std::clamp(affordable, static_cast<double>(least), static_cast<double>(most_)));
+    const double affordable_s = itl_target_s_ * std::clamp(crowd, 1.0, kMostStretch) - decode_step_s_;
+    std::size_t index = sizes_.size() - 1;
+    while (index > 0 && expected_s(index) > affordable_s) {
+        --index;
+    }
+    return sizes_[index].n_tokens;
 }
 
 } // namespace llamad

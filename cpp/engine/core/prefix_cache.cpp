@@ -21,8 +21,9 @@ HeldPrefix PrefixCache::longest(const Sequence &sequence) const {
     };
     const Slot *best_slot = nullptr;
     for (const Slot &slot : slots_) {
-        const std::size_t n_copied = usable_copied(slot, sequence);
-        const std::size_t n = slot.idle() ? usable(slot, sequence) : n_copied;
+        const std::size_t n_in_place = usable(slot, sequence);
+        const std::size_t n_copied = copies(slot, n_in_place) ? n_in_place : 0;
+        const std::size_t n = slot.idle() ? n_in_place : n_copied;
         if (n > 0 && (best_slot == nullptr || rank(slot, n) > rank(*best_slot, best.n_tokens))) {
             best_slot = &slot;
             best = {
@@ -40,6 +41,22 @@ HeldPrefix PrefixCache::longest(const Sequence &sequence) const {
     return best;
 }
 
+HeldPrefix PrefixCache::best(const Sequence &sequence) const {
+    const HeldPrefix longest_held = longest(sequence);
+    HeldPrefix best = longest_held;
+    best.n_tokens = 0;
+    for (const Slot &slot : slots_) {
+        const std::size_t n = slot.idle() ? usable(slot, sequence) : 0;
+        if (n > best.n_tokens) {
+            best = {.where = HeldPrefix::Where::kSlot,
+                    .n_tokens = n,
+                    .slot = slot.id(),
+                    .copies = copies(slot, n)};
+        }
+    }
+    return longest_held.n_tokens < best.n_tokens + kWorthKeeping && best.n_tokens > 0 ? best : longest_held;
+}
+
 std::size_t PrefixCache::usable(const Slot &slot, const Sequence &sequence) const {
     if (slot.salt() != sequence.salt()) {
         return 0;
@@ -50,10 +67,9 @@ std::size_t PrefixCache::usable(const Slot &slot, const Sequence &sequence) cons
     return in_whole || (limits_.can_trim && n >= slot.n_fixed()) ? n : 0;
 }
 
-std::size_t PrefixCache::usable_copied(const Slot &slot, const Sequence &sequence) const {
-    const std::size_t n = usable(slot, sequence);
-    const bool in_whole = n == slot.cached().size();
-    return in_whole || !limits_.copies_states() || limits_.can_trim_states ? n : 0;
+// Whether another slot can have the first `n` tokens of this one's.
+bool PrefixCache::copies(const Slot &slot, std::size_t n) const {
+    return n == slot.cached().size() || !limits_.copies_states() || limits_.can_trim_states;
 }
 
 bool PrefixCache::is_coming(const Sequence &sequence, std::size_t n_held) const {

@@ -36,9 +36,12 @@ class PrefixCache {
     // holds the least beyond.
     HeldPrefix longest(const Sequence &sequence) const;
 
-    // What of the slot's stream the sequence can go on from in that slot; and in another one, after copy().
+    // The same, but an idle slot goes before all that is hardly longer: it is only cut, where others are
+    // copied.
+    HeldPrefix best(const Sequence &sequence) const;
+
+    // What of the slot's stream the sequence can go on from in that slot.
     std::size_t usable(const Slot &slot, const Sequence &sequence) const;
-    std::size_t usable_copied(const Slot &slot, const Sequence &sequence) const;
 
     // Whether a slot is computing tokens that the sequence would otherwise have to compute as well. `n_held`
     // is what the sequence can have at once: as long as the slot is as far, the tokens take no longer to wait
@@ -60,6 +63,8 @@ class PrefixCache {
     void check_integrity() const;
 
   private:
+    bool copies(const Slot &slot, std::size_t n) const;
+
     const std::vector<Slot> &slots_;
     const RunnerLimits limits_;
     std::unique_ptr<HostStore> store_;

@@ -6,6 +6,8 @@
 #include <tuple>
 #include <utility>
 
+#include "core/sorted_prefixes.h"
+
 namespace llamad {
 
 namespace {
@@ -17,7 +19,8 @@ constexpr std::size_t kHeadroom = 32;
 } // namespace
 
 Scheduler::Scheduler(const RunnerLimits &limits, std::unique_ptr<HostStore> store)
-    : limits_(limits), prefixes_(slots_, limits, std::move(store)) {
+    : limits_(limits), prefixes_(slots_, limits, std::move(store)),
+      loans_(static_cast<std::size_t>(limits.n_slots)) {
     for (SlotId id = 0; id < limits.n_slots; ++id) {
         slots_.emplace_back(id);
     }
@@ -49,24 +52,24 @@ std::optional<Placement> Scheduler::next_placement() {
         return std::nullopt;
     }
     for (const Sequence *sequence : waiting_.in_order()) {
-        if (limits_.unified && !fits(*sequence)) {
+        HeldPrefix held = prefixes_.best(*sequence);
+        if (held.n_tokens < kWorthKeeping && !costs_nothing(held)) {
+            held = {};
+        }
+        if (prefixes_.is_coming(*sequence, held.n_tokens)) {
+            continue;
+        }
+        if (limits_.unified && !fits(*sequence, held)) {
             return std::nullopt;
         }
-        if (const std::optional<Placement> placement = placement_of(*sequence)) {
+        if (const std::optional<Placement> placement = placement_of(*sequence, held)) {
             return placement;
         }
     }
     return std::nullopt;
 }
 
-std::optional<Placement> Scheduler::placement_of(const Sequence &sequence) {
-    HeldPrefix held = prefixes_.longest(sequence);
-    if (held.n_tokens < kWorthKeeping && !costs_nothing(held)) {
-        held = {};
-    }
-    if (prefixes_.is_coming(sequence, held.n_tokens)) {
-        return std::nullopt;
-    }
+std::optional<Placement> Scheduler::placement_of(const Sequence &sequence, const HeldPrefix &held) {
     if (!held.in_memory) {
         prefixes_.store().fetch(held.entry);
         return std::nullopt;
@@ -117,25 +120,22 @@ const Slot *Scheduler::slot_to_fill(const HeldPrefix &held) const {
     return !held.copies || costs_nothing(held) || n_lost <= other->cached().size() ? in_place : other;
 }
 
-// Idle slots do not count, since they give way. What running slots have in common takes room once: it was
-// copied.
-bool Scheduler::fits(const Sequence &sequence) const {
-    std::vector<const Slot *> running;
-    const auto n_own = [&](const Sequence &one) {
-        std::size_t n_shared = 0;
-        for (const Slot *slot : running) {
-            n_shared = std::max(n_shared, prefixes_.usable(*slot, one));
-        }
-        return one.tokens().size() - n_shared + kHeadroom;
-    };
+// Idle slots do not count, since they give way. What a slot has from another that still runs takes no room of
+// its own.
+bool Scheduler::fits(const Sequence &sequence, const HeldPrefix &held) const {
+    const auto slot_of = [this](SlotId id) -> const Slot & { return slots_[static_cast<std::size_t>(id)]; };
     std::size_t n_used = 0;
     for (const Slot &slot : slots_) {
         if (!slot.idle()) {
-            n_used += n_own(slot.sequence());
-            running.push_back(&slot);
+            const Loan &loan = loans_[static_cast<std::size_t>(slot.id())];
+            const bool shared = loan.n_tokens > 0 && !slot_of(loan.from).idle() &&
+                                common_prefix(slot_of(loan.from).cached(), slot.cached()) >= loan.n_tokens;
+            n_used += slot.sequence().tokens().size() - (shared ? loan.n_tokens : 0) + kHeadroom;
         }
     }
-    return n_used == 0 || n_used + n_own(sequence) <= static_cast<std::size_t>(limits_.n_ctx);
+    const bool borrows = held.where == HeldPrefix::Where::kSlot && !slot_of(held.slot).idle();
+    const std::size_t n_needed = sequence.tokens().size() - (borrows ? held.n_tokens : 0) + kHeadroom;
+    return n_used == 0 || n_used + n_needed <= static_cast<std::size_t>(limits_.n_ctx);
 }
 
 bool Scheduler::place(const Placement &placement, std::size_t n_cached) {
@@ -145,6 +145,9 @@ bool Scheduler::place(const Placement &placement, std::size_t n_cached) {
     sequence->charge(sequence->tokens().size() - n_cached);
     const std::size_t n_fixed = n_cached > 0 ? fixed_tokens(placement) : 0;
     slot(placement.slot).start(std::move(sequence), n_cached, n_fixed);
+    const bool borrows = placement.source == Placement::Source::kOtherSlot;
+    loans_[static_cast<std::size_t>(placement.slot)] = {.from = placement.from,
+                                                        .n_tokens = borrows ? n_cached : 0};
     return is_first_slot;
 }
 

@@ -99,10 +99,16 @@ class Scheduler {
     void check_integrity() const;
 
   private:
-    std::optional<Placement> placement_of(const Sequence &sequence);
+    // What a slot of a unified cache had from another one when it started.
+    struct Loan {
+        SlotId from = -1;
+        std::size_t n_tokens = 0;
+    };
+
+    std::optional<Placement> placement_of(const Sequence &sequence, const HeldPrefix &held);
     bool costs_nothing(const HeldPrefix &held) const;
     const Slot *slot_to_fill(const HeldPrefix &held) const;
-    bool fits(const Sequence &sequence) const;
+    bool fits(const Sequence &sequence, const HeldPrefix &held) const;
     std::size_t fixed_tokens(const Placement &placement) const;
     std::vector<const Slot *> prompts_in_turn();
 
@@ -111,6 +117,7 @@ class Scheduler {
     Admission waiting_;
     std::vector<Slot> slots_;
     PrefixCache prefixes_;
+    std::vector<Loan> loans_; // by slot
     bool oldest_has_turn_ = true;
 };
 

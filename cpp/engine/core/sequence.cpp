@@ -7,7 +7,8 @@ namespace llamad {
 
 Sequence::Sequence(std::unique_ptr<Request> request, std::int32_t n_ctx, std::shared_ptr<Account> account)
     : id_(request->id), priority_(request->priority), salt_(std::move(request->cache_salt)),
-      timeout_s_(request->timeout_s), account_(std::move(account)), tokens_(std::move(request->prompt)),
+      timeout_s_(request->timeout_s), account_(std::move(account)),
+      any_started_(std::move(request->any_started)), tokens_(std::move(request->prompt)),
       n_prompt_(static_cast<std::int32_t>(tokens_.size())),
       n_most_tokens_(n_prompt_ + std::min(request->max_tokens, n_ctx - n_prompt_)), stream_(request->stream),
       sampler_(std::move(request->chain), std::move(request->forbidden), request->n_logprobs),
@@ -17,6 +18,9 @@ void Sequence::start(std::size_t n_cached) {
     if (!started_at_) {
         started_at_ = Clock::now();
         n_cached_ = static_cast<std::int32_t>(n_cached);
+        if (any_started_ != nullptr) {
+            *any_started_ = true;
+        }
     }
 }
 

@@ -32,8 +32,9 @@ class Sequence {
     std::int32_t n_prompt() const { return n_prompt_; }
     std::int32_t n_generated() const { return static_cast<std::int32_t>(tokens_.size()) - n_prompt_; }
 
-    // Whether it has ever had a slot.
+    // Whether it has ever had a slot; and whether any choice of the same submission has.
     bool started() const { return started_at_.has_value(); }
+    bool any_started() const { return started() || (any_started_ != nullptr && *any_started_); }
     // It has got a slot, where `n_cached` of its tokens need not be computed.
     void start(std::size_t n_cached);
 
@@ -63,6 +64,7 @@ class Sequence {
     std::string salt_;
     std::optional<double> timeout_s_;
     std::shared_ptr<Account> account_;
+    std::shared_ptr<bool> any_started_;
     std::vector<TokenId> tokens_;
     std::int32_t n_prompt_;
     std::int32_t n_cached_ = 0;

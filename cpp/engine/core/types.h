@@ -31,7 +31,7 @@ enum class ErrorKind : std::uint8_t {
     kEngineClosed,     // the engine was closed while the request was queued or running
     kGenerationFailed, // decoding or sampling failed for this request
     kQueueTimeout,     // no slot became free in time
-    kTimeout,          // the request had its slot, but not enough time
+    kTimeout,          // the request did not end in time
 };
 
 struct Usage {

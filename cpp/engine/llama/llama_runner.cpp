@@ -4,6 +4,7 @@
 #include <array>
 #include <exception>
 #include <limits>
+#include <new>
 #include <thread>
 #include <utility>
 
@@ -18,6 +19,9 @@
 namespace llamad {
 
 namespace {
+
+// Bytes that copy() keeps for the next time.
+constexpr std::size_t kMostScratch = std::size_t{64} << 20;
 
 ggml_type cache_type(const std::string &name) {
     for (int type = 0; type < GGML_TYPE_COUNT; ++type) {
@@ -106,15 +110,16 @@ LlamaRunner::LlamaRunner(std::shared_ptr<const LlamaModel> model, const EngineCo
                .n_batch = static_cast<std::int32_t>(llama_n_batch(context_.get())),
                .n_ubatch = static_cast<std::int32_t>(llama_n_ubatch(context_.get())),
                .unified = config.kv_unified,
-               .can_trim = can_trim(config.swa_full)};
+               .can_trim = can_trim(config)};
     limits_.can_trim_states = limits_.can_trim && llama_model_n_swa(model_->get()) == 0;
     n_threads_ = params.n_threads;
 }
 
 // Asks the memory itself, with two tokens: what it can do depends on the kind of model and on llama.cpp's
-// version. A sliding window does not refuse, it has forgotten.
-bool LlamaRunner::can_trim(bool swa_full) {
-    if (llama_model_n_swa(model_->get()) > 0 && !swa_full) {
+// version. A sliding window does not refuse, it has forgotten: without swa_full, but also in a unified cache,
+// where other sequences take the cells that its last token cannot see.
+bool LlamaRunner::can_trim(const EngineConfig &config) {
+    if (llama_model_n_swa(model_->get()) > 0 && (!config.swa_full || config.kv_unified)) {
         return false;
     }
     const std::array<Row, 2> rows{Row{.token = 0, .pos = 0, .slot = 0, .wants_logits = false},
@@ -197,7 +202,11 @@ bool LlamaRunner::copy(SlotId from, SlotId to) {
         return true;
     }
     const std::span<const std::byte> state = save_into(copied_, from);
-    return !state.empty() && restore(to, state);
+    const bool copied = !state.empty() && restore(to, state);
+    if (copied_.size > kMostScratch) {
+        copied_ = {};
+    }
+    return copied;
 }
 
 KvState LlamaRunner::save(SlotId slot) {
@@ -206,11 +215,15 @@ KvState LlamaRunner::save(SlotId slot) {
     return state;
 }
 
-// The buffer grows as needed; the bytes in use are returned.
+// The buffer grows as needed; the bytes in use are returned, none where there is no memory for them.
 std::span<const std::byte> LlamaRunner::save_into(KvState &buffer, SlotId slot) {
     const std::size_t size = llama_state_seq_get_size(context_.get(), slot);
     if (buffer.size < size) {
-        buffer = {.data = std::make_unique_for_overwrite<std::byte[]>(size), .size = size};
+        try {
+            buffer = {.data = std::make_unique_for_overwrite<std::byte[]>(size), .size = size};
+        } catch (const std::bad_alloc &) { // then it is computed again when it is needed
+            return {};
+        }
     }
     const std::size_t n_written = llama_state_seq_get_data(
         context_.get(), reinterpret_cast<std::uint8_t *>(buffer.data.get()), size, slot);

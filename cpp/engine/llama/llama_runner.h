@@ -44,7 +44,7 @@ class LlamaRunner final : public ModelRunner {
     };
 
     DecodeStatus decode_quietly(std::span<const Row> rows);
-    bool can_trim(bool swa_full);
+    bool can_trim(const EngineConfig &config);
     std::span<const std::byte> save_into(KvState &buffer, SlotId slot);
 
     struct Deleter {

@@ -70,6 +70,7 @@ CHAT_FIELDS = (
     Field("stream", Boolean(), "stream"),
     Field("stream_options", Nested(STREAM_OPTIONS_FIELDS), "stream_options"),
     Field("n", Integer(1, MAX_CHOICES), "n"),
+    Field("best_of", Integer(1, MAX_CHOICES), "best_of"),
     # Who asks, as far as the caller tells: users share the slots evenly.
     Field("user", String(), "user"),
     # Labels that change nothing: every computed prefix is found again without a key.
@@ -156,6 +157,9 @@ def parse_chat(body: bytes) -> ChatRequest:
     unknown = parsed.keys() - _CHAT_NAMES
     if unknown:
         _logger.debug("ignoring unknown fields: %r", sorted(unknown))
+    # Not OpenAI's, but other servers rank by it; who asks for that must not get the unranked.
+    if values.pop("best_of", None) not in (None, values.get("n", 1)):
+        raise ParameterError("'best_of': ranking of choices is not supported by this server", param="best_of")
     options = values.pop("stream_options", None)
     if options is not None and not values.get("stream"):
         raise ParameterError("'stream_options' is only allowed with 'stream': true", param="stream_options")

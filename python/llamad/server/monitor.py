@@ -27,10 +27,10 @@ _COUNTERS = {
     "cached_tokens": "Prompt tokens that did not have to be computed.",
     "copied_tokens": "Cached tokens that were copied from another slot.",
     "restored_tokens": "Cached tokens that were restored from the prefix cache's store.",
-    "prefilled_tokens": "Prompt tokens computed.",
+    "prefilled_tokens": "Prompt tokens computed, and after a preemption those generated before.",
     "generated_tokens": "Tokens sampled.",
     "preemptions": "Requests that lost their slot and were computed again later.",
-    "prefix_cache_evictions": "States that were dropped from the prefix cache's store for want of room.",
+    "prefix_cache_evictions": "States that left the prefix cache's memory for want of room.",
     "steps": "Steps of the engine that computed something.",
     "decode_calls": "Calls of llama.cpp's decode.",
 }

@@ -47,6 +47,11 @@ class Connection(HttpToolsProtocol):
         """How much is written that the kernel has not taken, since the client does not read."""
         return self.transport.get_write_buffer_size()
 
+    @property
+    def backed_up(self) -> bool:
+        """Whether so much is unsent that the response waits."""
+        return self.flow.write_paused
+
     def abort(self) -> None:
         """Close it at once; a request that is being answered ends as if the client had left."""
         self.aborted = True
@@ -90,7 +95,10 @@ class SlowReaders:
         """Look after all connections until cancelled."""
         while True:
             await asyncio.sleep(min(_LONGEST_INTERVAL_S, self._limits.stall_s / 4))
-            self.check(connections())
+            try:
+                self.check(connections())
+            except Exception:  # the next look may succeed; without one, nobody would be closed any more
+                _logger.exception("looking for slow readers failed")
 
     def check(self, connections: Iterable[Connection]) -> None:
         """Close the connections that are past a limit now."""
@@ -101,7 +109,10 @@ class SlowReaders:
         most = self._limits.unread_bytes
         for exchange in list(self._state.live):
             connection, unread = exchange.connection, exchange.unread_bytes
-            if unread > most and connection is not None and not connection.aborted:
+            if connection is None or connection.aborted:
+                continue
+            # Text may also wait for its handler's turn, whose client has read everything.
+            if unread > most and connection.backed_up:
                 self._close(connection, "unread", f"{unread} bytes of text wait to be read, over {most}")
 
     def _check_stalled(self, connections: Iterable[Connection]) -> None:

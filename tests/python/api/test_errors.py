@@ -65,6 +65,16 @@ async def test_full_queue() -> None:
         assert error_of(response)["type"] == "rate_limit_error"
 
 
+@pytest.mark.parametrize("stream", [True, False])
+@on_loop
+async def test_more_choices_than_the_engine_ever_takes(stream: bool) -> None:
+    refusal = errors.ParameterError("n must be at most 12", param="n")
+    async with serving(FakeEngine(submit_error=refusal)) as served:
+        response = await served.post(n=13, stream=stream)
+        assert response.status_code == 400
+        assert error_of(response)["param"] == "n"
+
+
 @on_loop
 async def test_unknown_model_lists_what_there_is() -> None:
     async with serving() as served:

@@ -33,7 +33,7 @@ def test_every_sampling_parameter_has_a_field() -> None:
 
 
 def test_every_target_of_the_request_exists() -> None:
-    targets = {field.target for field in CHAT_FIELDS} - {"", "stream_options"}
+    targets = {field.target for field in CHAT_FIELDS} - {"", "stream_options", "best_of"}
     assert targets <= {field.name for field in fields(ChatRequest)}
 
 
@@ -95,6 +95,8 @@ def test_every_target_of_the_request_exists() -> None:
         ("n", 1.0, "n"),
         ("n", True, "n"),
         ("n", "2", "n"),
+        ("best_of", 0, "best_of"),
+        ("best_of", "2", "best_of"),
         ("priority", 1.5, "priority"),
         ("priority", "high", "priority"),
         ("priority", 2**31, "priority"),
@@ -129,6 +131,7 @@ def test_long_value_is_shortened() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("best_of", 2),
         ("tools", [{"type": "function"}]),
         ("tool_choice", "auto"),
         ("functions", [{}]),
@@ -151,6 +154,7 @@ def test_what_is_not_served_is_refused(name: str, value: Any) -> None:
     ("name", "value"),
     [
         ("n", 1),
+        ("best_of", 1),
         ("tools", []),
         ("tool_choice", "none"),
         ("response_format", {"type": "text"}),
@@ -168,6 +172,12 @@ def test_scheduling() -> None:
     assert (request.n, request.user, request.priority) == (128, "me", -3)
     assert (request.timeout, request.cache_salt) == (0.5, "tenant")
     assert parse(prompt_cache_key="k", safety_identifier="s") == parse()
+
+
+def test_best_of_all_choices_ranks_nothing() -> None:
+    assert parse(n=3, best_of=3) == parse(n=3)
+    with pytest.raises(ParameterError, match="ranking"):
+        parse(n=3, best_of=4)
 
 
 def test_top_k_of_minus_one_keeps_all() -> None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
-from llamad.server.slow_readers import ReadLimits, SlowReaders
+from llamad.server.slow_readers import Connection, ReadLimits, SlowReaders
+from llamad.server.state import ServerState
 
-from .fakes import WAIT_S, FakeEngine, delta, end
+from .fakes import WAIT_S, FakeEngine, FakeModels, delta, end
 from .harness import CHAT, Served, chat_body, events_of, on_loop, raw_request, serving, until, wait_for
 
 if TYPE_CHECKING:
@@ -46,14 +47,14 @@ class Guard:
 
 
 @asynccontextmanager
-async def silent_client(served: Served, **fields: object) -> AsyncIterator[socket.socket]:
+async def silent_client(served: Served, *headers: str, **fields: object) -> AsyncIterator[socket.socket]:
     """Ask over a socket that takes in as little as it can, and read nothing."""
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(0)
         loop = asyncio.get_running_loop()
         await loop.sock_connect(client, served.address)
-        await loop.sock_sendall(client, raw_request(orjson.dumps(chat_body(**fields))))
+        await loop.sock_sendall(client, raw_request(orjson.dumps(chat_body(**fields)), *headers))
         yield client
 
 
@@ -65,7 +66,7 @@ async def fill(served: Served, index: int = 0) -> None:
     """Generate until the kernel takes no more of it, and uvicorn has paused the response."""
     stream = served.engine.streams[index]
     async with asyncio.timeout(WAIT_S):
-        while stream.unread_bytes == 0:
+        while stream.unread_bytes == 0 or not any(one.backed_up for one in served.listener.connections):
             delta(stream, PIECE)
             await asyncio.sleep(0.01)
 
@@ -169,24 +170,63 @@ async def test_neighbours_do_not_notice() -> None:
 def test_one_line_says_why(caplog: pytest.LogCaptureFixture) -> None:
     @on_loop
     async def scenario() -> None:
-        async with serving(FakeEngine()) as served:
-            body = orjson.dumps(chat_body(stream=True))
-            _, writer = await asyncio.open_connection(*served.address)
-            writer.write(raw_request(body, "x-request-id: find-me"))
+        async with (
+            serving(FakeEngine()) as served,
+            silent_client(served, "x-request-id: find-me", stream=True),
+        ):
             await wait_for(served.engine.submitted)
-            served.engine.streams[0].push("x" * 2000, [1], None, None)
+            await fill(served)
+            unread.append(served.engine.streams[0].unread_bytes)
             guard = Guard(served, unread_bytes=1000)
-            guard.look()  # before the loop could pass it on
+            guard.look()
             guard.look(after_s=STALL_S)  # before the loop could close it
             assert served.state.slow_readers == {"unread": 1}
             await wait_for(served.engine.cancelled)
-            writer.close()
 
+    unread: list[int] = []
     scenario()
     (record,) = [record for record in caplog.records if record.levelno == logging.WARNING]
     line = record.getMessage()
     assert "find-me" in line
-    assert "2000 bytes of text wait to be read" in line
+    assert f"{unread[0]} bytes of text wait to be read" in line
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@on_loop
+async def test_who_has_read_everything_is_not_blamed_for_what_has_just_come(stream: bool) -> None:
+    async with serving(FakeEngine()) as served:
+        guard = Guard(served, unread_bytes=1000)
+        asking = asyncio.create_task(served.post(stream=stream))
+        await wait_for(served.engine.submitted)
+        delta(served.engine.streams[0], "x" * 2000)
+        assert served.engine.streams[0].unread_bytes == 2000
+        guard.look()  # before the handler could pass it on
+        end(served.engine.streams[0], "stop")
+        assert "x" * 2000 in (await asking).text
+        assert not served.state.slow_readers
+
+
+def test_a_look_that_fails_is_logged_and_not_the_last(caplog: pytest.LogCaptureFixture) -> None:
+    @on_loop
+    async def scenario() -> None:
+        looked = asyncio.Event()
+        failures = [RuntimeError("this once")]
+
+        def connections() -> list[Connection]:
+            if failures:
+                raise failures.pop()
+            looked.set()
+            return []
+
+        readers = SlowReaders(ServerState(FakeModels({}), max_body_bytes=1), ReadLimits(1, stall_s=0.01))
+        watching = asyncio.create_task(readers.run(connections))
+        await wait_for(looked)
+        watching.cancel()
+
+    scenario()
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.exc_info is not None
+    assert str(record.exc_info[1]) == "this once"
 
 
 @on_loop

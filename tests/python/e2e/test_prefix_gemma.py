@@ -1,4 +1,4 @@
-"""Reuse of prefixes on a real sliding-window model: LLAMAD_TEST_GEMMA=1 fetches it into `.cache/`.
+"""Reuse of prefixes on a real sliding-window model: TEST_GEMMA=1 fetches it into `.cache/`.
 
 The prompts ask for a part of a story once more. Most layers need their window for that: if it lacks what
 it should hold, other words come. With it, the model is sure of each token, so that it does not matter how
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.timeout(900),
-    pytest.mark.skipif(os.environ.get("LLAMAD_TEST_GEMMA") != "1", reason="LLAMAD_TEST_GEMMA=1 asks for it"),
+    pytest.mark.skipif(os.environ.get("TEST_GEMMA") != "1", reason="TEST_GEMMA=1 asks for it"),
 ]
 
 N_TOKENS = 16

@@ -85,7 +85,7 @@ def test_many_requests_of_one_user_do_not_hold_up_another(one_slot: ServerProces
         ended: list[str] = []
         async with one_slot.async_client() as client:
             async with busy(one_slot, client):
-                tasks = [asyncio.create_task(ask(client, "many", ended, user="many")) for _ in range(64)]
+                tasks = [asyncio.create_task(ask(client, "many", ended, 200, user="many")) for _ in range(64)]
                 await until_waiting(one_slot, 64)
                 tasks.append(asyncio.create_task(ask(client, "one", ended, user="one")))
                 await until_waiting(one_slot, 65)
@@ -94,8 +94,9 @@ def test_many_requests_of_one_user_do_not_hold_up_another(one_slot: ServerProces
 
     ended = asyncio.run(scenario())
     assert len(ended) == 65
-    # Second at the latest; some more, as answers that are sent together may arrive in any order.
-    assert ended.index("one") < 8
+    # It ends second at the latest, and last if first come were first served; answers that are sent while this
+    # process is held up may arrive in any order.
+    assert ended.index("one") < 32
 
 
 @pytest.mark.parametrize("stream", [True, False])

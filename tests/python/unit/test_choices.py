@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FAILED: Any = SimpleNamespace(**vars(END) | {"finish_reason": "error", "error_kind": "generation_failed"})
+CANCELLED: Any = SimpleNamespace(**vars(END) | {"finish_reason": "cancelled"})
 
 
 def choices_of(n: int, cancel: Callable[[int], object] = lambda _: None) -> tuple[Choices, list[TokenStream]]:
@@ -67,9 +68,9 @@ def test_what_came_before_a_failure_is_delivered_and_the_others_are_cancelled() 
         two.push("last words", [1], None, FAILED)
         assert (1, "last words", None) in await anext(choices)
         assert cancelled == [0]
+        one.push("too late", [1], None, CANCELLED)
         with pytest.raises(GenerationError):
             await anext(choices)
-        assert not one.finished
 
     run(scenario())
 
