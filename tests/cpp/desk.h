@@ -19,8 +19,8 @@ inline constexpr RunnerLimits kDeskLimits{.n_slots = 4, .n_ctx = 256, .n_batch =
 // How a request is treated beside others.
 struct Who {
     std::int32_t priority = 0;
-    std::string client = {};
-    std::string salt = {};
+    const char *client = "";
+    const char *salt = "";
 };
 
 inline std::unique_ptr<HostStore> make_store(std::size_t max_bytes, bool can_trim = true) {

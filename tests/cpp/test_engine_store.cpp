@@ -61,7 +61,7 @@ TEST("conversations that take turns on few slots compute only what is new") {
         CHECK_EQ(metrics.restored_tokens.load(), metrics.cached_tokens.load());
         CHECK_EQ(metrics.store_evictions.load(), 0);
         CHECK(metrics.store_entries.load() >= 4);
-        CHECK(metrics.store_bytes.load() >= 4 * 40 * kTokenBytes);
+        CHECK(metrics.store_bytes.load() >= std::size_t{4} * 40 * kTokenBytes);
     }
 }
 

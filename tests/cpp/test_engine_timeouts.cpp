@@ -19,7 +19,7 @@ struct OneSlot {
         model.gate.hold();
         rig = std::make_unique<EngineRig>(model, limits);
     }
-    RequestId submit(std::string_view prompt, double timeout_s = 0) {
+    RequestId submit(std::string_view prompt, double timeout_s = 0) const {
         auto request = make_request(prompt, 60);
         if (timeout_s > 0) {
             request->timeout_s = timeout_s;
@@ -31,7 +31,7 @@ struct OneSlot {
         model.gate.open();
     }
     // Timed out in its slot, with what it had generated.
-    void check_timed_out(RequestId id, std::string_view prompt, std::string_view message) {
+    void check_timed_out(RequestId id, std::string_view prompt, std::string_view message) const {
         rig->check_failed(id, ErrorKind::kTimeout, message);
         const Tokens &tokens = rig->wait(id).tokens;
         CHECK_EQ(tokens, generated(babble, tokens_of(prompt), tokens.size()));

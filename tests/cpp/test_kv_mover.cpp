@@ -14,9 +14,9 @@ namespace {
 using Source = Placement::Source;
 
 constexpr RunnerLimits kLimits{.n_slots = 3, .n_ctx = 256, .n_batch = 256, .n_ubatch = 256};
-const std::string kStem(40, 's'); // worth keeping
-const std::string kTail(40, 't');
-const std::string kOther(50, 'o');
+const std::string stem(40, 's'); // worth keeping
+const std::string tail(40, 't');
+const std::string other_text(50, 'o');
 
 // Slots with real streams, and a store.
 struct Warehouse {
@@ -68,57 +68,57 @@ struct Warehouse {
 
 TEST("in place: what is beyond is trimmed") {
     Warehouse house;
-    house.hold(0, kStem + "abc");
-    CHECK_EQ(house.fill({.slot = 0, .n_cached = 40}), kStem);
+    house.hold(0, stem + "abc");
+    CHECK_EQ(house.fill({.slot = 0, .n_cached = 40}), stem);
     CHECK_EQ(house.n_stored(), 0); // three tokens are not worth it
     CHECK_EQ(house.metrics.copied_tokens + house.metrics.restored_tokens, 0);
 }
 
 TEST("in place: a long rest is saved before, with its beginning") {
     Warehouse house;
-    house.hold(0, kStem + kTail);
-    CHECK_EQ(house.fill({.slot = 0, .n_cached = 40}), kStem);
-    CHECK(house.stored(kStem + kTail) != 0);
+    house.hold(0, stem + tail);
+    CHECK_EQ(house.fill({.slot = 0, .n_cached = 40}), stem);
+    CHECK(house.stored(stem + tail) != 0);
 }
 
 TEST("from another slot: the source keeps what it has, and the target's is saved") {
     Warehouse house;
-    house.hold(0, kStem + kTail);
-    house.hold(1, kOther);
-    CHECK_EQ(house.fill({.slot = 1, .source = Source::kOtherSlot, .from = 0, .n_cached = 40}), kStem);
-    CHECK_EQ(house.text(0), kStem + kTail);
-    CHECK(house.stored(kOther) != 0);
+    house.hold(0, stem + tail);
+    house.hold(1, other_text);
+    CHECK_EQ(house.fill({.slot = 1, .source = Source::kOtherSlot, .from = 0, .n_cached = 40}), stem);
+    CHECK_EQ(house.text(0), stem + tail);
+    CHECK(house.stored(other_text) != 0);
     CHECK_EQ(house.n_stored(), 1);
     CHECK_EQ(house.metrics.copied_tokens.load(), 40);
 }
 
 TEST("from the store: the entry stays") {
     Warehouse house;
-    const EntryId entry = house.store(kStem + kTail);
-    house.hold(0, kOther);
-    CHECK_EQ(house.fill({.slot = 0, .source = Source::kStore, .entry = entry, .n_cached = 40}), kStem);
-    CHECK_EQ(house.stored(kStem + kTail), entry);
-    CHECK(house.stored(kOther) != 0);
+    const EntryId entry = house.store(stem + tail);
+    house.hold(0, other_text);
+    CHECK_EQ(house.fill({.slot = 0, .source = Source::kStore, .entry = entry, .n_cached = 40}), stem);
+    CHECK_EQ(house.stored(stem + tail), entry);
+    CHECK(house.stored(other_text) != 0);
     CHECK_EQ(house.metrics.restored_tokens.load(), 40);
 }
 
 TEST("from a store that is full: what is put away for it does not push it out before") {
     Warehouse house(/*n_stored_tokens=*/80);
-    const EntryId entry = house.store(kStem);
-    house.hold(0, kOther);
-    CHECK_EQ(house.fill({.slot = 0, .source = Source::kStore, .entry = entry, .n_cached = 40}), kStem);
+    const EntryId entry = house.store(stem);
+    house.hold(0, other_text);
+    CHECK_EQ(house.fill({.slot = 0, .source = Source::kStore, .entry = entry, .n_cached = 40}), stem);
     CHECK_EQ(house.n_stored(), 1); // either, by value
 }
 
 TEST("a copy that is refused leaves an empty slot") {
     Warehouse house;
-    house.hold(0, kStem);
-    house.hold(1, kOther);
+    house.hold(0, stem);
+    house.hold(1, other_text);
     house.model.can_copy = false;
     CHECK_EQ(house.fill({.slot = 1, .source = Source::kOtherSlot, .from = 0, .n_cached = 40}), "");
     CHECK(house.scheduler.slot(1).cached().empty());
     CHECK_EQ(house.metrics.copied_tokens.load(), 0);
-    CHECK(house.stored(kOther) != 0);
+    CHECK(house.stored(other_text) != 0);
 }
 
 TEST("a state that is refused is dropped, but not where a unified cache may just be full") {
@@ -126,57 +126,57 @@ TEST("a state that is refused is dropped, but not where a unified cache may just
         RunnerLimits limits = kLimits;
         limits.unified = unified;
         Warehouse house(1000, limits);
-        const EntryId entry = house.store(kStem);
+        const EntryId entry = house.store(stem);
         house.model.can_restore = false;
         CHECK_EQ(house.fill({.slot = 0, .source = Source::kStore, .entry = entry, .n_cached = 40}), "");
-        CHECK_EQ(house.stored(kStem) != 0, unified);
+        CHECK_EQ(house.stored(stem) != 0, unified);
         CHECK_EQ(house.metrics.restored_tokens.load(), 0);
     }
 }
 
 TEST("an entry that has gone meanwhile leaves an empty slot") {
     Warehouse house;
-    house.hold(0, kOther);
+    house.hold(0, other_text);
     CHECK_EQ(house.fill({.slot = 0, .source = Source::kStore, .entry = 99, .n_cached = 40}), "");
 }
 
 TEST("nothing to keep: the slot is emptied, and what it held is saved") {
     Warehouse house;
-    house.hold(0, kOther);
+    house.hold(0, other_text);
     CHECK_EQ(house.fill({.slot = 0, .n_cached = 0}), "");
-    CHECK(house.stored(kOther) != 0);
+    CHECK(house.stored(other_text) != 0);
 }
 
 TEST("without trimming a stream is taken as a whole, from wherever it is") {
     Warehouse house(1000, with_memory(Memory::kRecurrent, kLimits));
-    const EntryId entry = house.store(kTail);
-    house.hold(0, kStem);
-    CHECK_EQ(house.fill({.slot = 0, .n_cached = 40}), kStem);
-    CHECK_EQ(house.fill({.slot = 1, .source = Source::kOtherSlot, .from = 0, .n_cached = 40}), kStem);
-    CHECK_EQ(house.fill({.slot = 2, .source = Source::kStore, .entry = entry, .n_cached = 40}), kTail);
-    house.hold(1, kOther);
+    const EntryId entry = house.store(tail);
+    house.hold(0, stem);
+    CHECK_EQ(house.fill({.slot = 0, .n_cached = 40}), stem);
+    CHECK_EQ(house.fill({.slot = 1, .source = Source::kOtherSlot, .from = 0, .n_cached = 40}), stem);
+    CHECK_EQ(house.fill({.slot = 2, .source = Source::kStore, .entry = entry, .n_cached = 40}), tail);
+    house.hold(1, other_text);
     CHECK_EQ(house.fill({.slot = 1, .n_cached = 0}), "");
 }
 
 TEST("an evicted slot is empty, and what it held is in the store once") {
     Warehouse house;
-    house.hold(0, kStem);
-    house.hold(1, kStem + kTail);
+    house.hold(0, stem);
+    house.hold(1, stem + tail);
     house.mover.evict(house.scheduler.slot(0)); // the other slot has it too
     CHECK_EQ(house.n_stored(), 0);
     house.mover.evict(house.scheduler.slot(1));
-    CHECK(house.stored(kStem + kTail) != 0);
+    CHECK(house.stored(stem + tail) != 0);
     CHECK_EQ(house.text(1), "");
     CHECK(house.scheduler.slot(1).cached().empty());
-    house.hold(0, kStem);
+    house.hold(0, stem);
     house.mover.evict(house.scheduler.slot(0));
     CHECK_EQ(house.n_stored(), 1);
 }
 
 TEST("of two slots with the same stream the last one to go is saved") {
     Warehouse house;
-    house.hold(0, kStem);
-    house.hold(1, kStem);
+    house.hold(0, stem);
+    house.hold(1, stem);
     house.mover.evict(house.scheduler.slot(0));
     CHECK_EQ(house.n_stored(), 0);
     house.mover.evict(house.scheduler.slot(1));
@@ -185,9 +185,9 @@ TEST("of two slots with the same stream the last one to go is saved") {
 
 TEST("a cleared slot is empty, and nothing is saved") {
     Warehouse house;
-    house.hold(1, kOther);
+    house.hold(1, other_text);
     house.mover.clear(house.scheduler.slot(1));
-    CHECK_EQ(house.stored(kOther), 0);
+    CHECK_EQ(house.stored(other_text), 0);
     CHECK_EQ(house.text(1), "");
     CHECK(house.scheduler.slot(1).cached().empty());
 }
@@ -195,7 +195,7 @@ TEST("a cleared slot is empty, and nothing is saved") {
 TEST("what cannot be saved is lost, and nothing else happens") {
     Warehouse house;
     house.model.can_save = false;
-    house.hold(0, kStem);
+    house.hold(0, stem);
     house.mover.evict(house.scheduler.slot(0));
     CHECK_EQ(house.n_stored(), 0);
     CHECK_EQ(house.text(0), "");

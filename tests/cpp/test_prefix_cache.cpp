@@ -15,13 +15,13 @@ using namespace llamad;
 
 namespace {
 
-const std::string kStem(40, 's'); // worth keeping
+const std::string stem(40, 's'); // worth keeping
 
-const RunnerLimits kRecurrent = with_memory(Memory::kRecurrent, {});
-const RunnerLimits kSlidingWindow = with_memory(Memory::kSlidingWindow, {});
+const RunnerLimits recurrent = with_memory(Memory::kRecurrent, {});
+const RunnerLimits sliding_window = with_memory(Memory::kSlidingWindow, {});
 
 struct Who {
-    std::string salt = {};
+    const char *salt = "";
     std::int32_t priority = 0;
 };
 
@@ -102,12 +102,12 @@ TEST("the longest beginning is found wherever it is") {
 
 TEST("an idle slot is preferred to all that is hardly longer") {
     Shelves shelves;
-    const std::string prompt = kStem + kStem + "and so on";
-    shelves.hold(0, kStem + "X");
-    shelves.run(1, kStem + "sssY", 43);
+    const std::string prompt = stem + stem + "and so on";
+    shelves.hold(0, stem + "X");
+    shelves.run(1, stem + "sssY", 43);
     CHECK_EQ(shelves.longest(prompt), "slot 1: 43");
     CHECK_EQ(shelves.cache.best(sequence(prompt)).slot, 0);
-    shelves.store(kStem + kStem + "Z");
+    shelves.store(stem + stem + "Z");
     CHECK_EQ(shelves.cache.best(sequence(prompt)).n_tokens, 80);
     CHECK(shelves.cache.best(sequence(prompt)).where == HeldPrefix::Where::kStore);
 }
@@ -150,13 +150,13 @@ TEST("nothing is shared between salts") {
     CHECK_EQ(shelves.longest("abcd", {.salt = "two"}), "store: 3");
     CHECK_EQ(shelves.longest("abcd", {.salt = "three"}), "-");
     CHECK_EQ(shelves.longest("abcd"), "-");
-    shelves.run(1, kStem + "X", 0, {.salt = "one"});
-    CHECK(shelves.cache.is_coming(sequence(kStem + "Y", {.salt = "one"}), 0));
-    CHECK(!shelves.cache.is_coming(sequence(kStem + "Y"), 0));
+    shelves.run(1, stem + "X", 0, {.salt = "one"});
+    CHECK(shelves.cache.is_coming(sequence(stem + "Y", {.salt = "one"}), 0));
+    CHECK(!shelves.cache.is_coming(sequence(stem + "Y"), 0));
 }
 
 TEST("without trimming only what is a beginning as a whole is of use") {
-    Shelves shelves(kRecurrent);
+    Shelves shelves(recurrent);
     shelves.hold(0, "abcX");
     shelves.hold(1, "ab");
     shelves.hold(2, "abcdef"); // its last token would have to be computed again
@@ -169,48 +169,48 @@ TEST("without trimming only what is a beginning as a whole is of use") {
 
 TEST("what another slot is computing is coming, if it is worth waiting for") {
     Shelves shelves;
-    shelves.run(0, kStem + "X", 0);
-    CHECK(shelves.cache.is_coming(sequence(kStem + "Y"), 0));
-    CHECK(shelves.cache.is_coming(sequence(kStem), 0));
-    CHECK(!shelves.cache.is_coming(sequence("another " + kStem), 0));
-    CHECK(!shelves.cache.is_coming(sequence(kStem.substr(0, 32)), 0)); // 31 of use
+    shelves.run(0, stem + "X", 0);
+    CHECK(shelves.cache.is_coming(sequence(stem + "Y"), 0));
+    CHECK(shelves.cache.is_coming(sequence(stem), 0));
+    CHECK(!shelves.cache.is_coming(sequence("another " + stem), 0));
+    CHECK(!shelves.cache.is_coming(sequence(stem.substr(0, 32)), 0)); // 31 of use
     shelves.at(0).advance(39);
-    CHECK(shelves.cache.is_coming(sequence(kStem + "Y"), 39)); // the last one of them is missing
-    CHECK(!shelves.cache.is_coming(sequence(kStem + "Y"), 40));
+    CHECK(shelves.cache.is_coming(sequence(stem + "Y"), 39)); // the last one of them is missing
+    CHECK(!shelves.cache.is_coming(sequence(stem + "Y"), 40));
     shelves.at(0).advance(1);
-    CHECK(!shelves.cache.is_coming(sequence(kStem + "Y"), 0)); // it has come
+    CHECK(!shelves.cache.is_coming(sequence(stem + "Y"), 0)); // it has come
 }
 
 TEST("who has more than the other slot so far waits for it only as long as it saves") {
     Shelves shelves;
-    shelves.run(0, kStem + kStem + "X", 36);
-    CHECK(shelves.cache.is_coming(sequence(kStem + kStem + "Y"), 36));
-    CHECK(shelves.cache.is_coming(sequence(kStem + kStem + "Y"), 58)); // 22 behind, and 22 saved
-    CHECK(!shelves.cache.is_coming(sequence(kStem + kStem + "Y"), 59));
+    shelves.run(0, stem + stem + "X", 36);
+    CHECK(shelves.cache.is_coming(sequence(stem + stem + "Y"), 36));
+    CHECK(shelves.cache.is_coming(sequence(stem + stem + "Y"), 58)); // 22 behind, and 22 saved
+    CHECK(!shelves.cache.is_coming(sequence(stem + stem + "Y"), 59));
 }
 
 TEST("nothing comes from a slot that is idle, that decodes, or that is less urgent") {
     FakeModel model;
     Shelves shelves;
-    shelves.run(0, kStem + "X", 10, {.priority = 1});
-    CHECK(!shelves.cache.is_coming(sequence(kStem + "Y", {.priority = 0}), 0));
-    CHECK(shelves.cache.is_coming(sequence(kStem + "Y", {.priority = 1}), 0));
-    CHECK(shelves.cache.is_coming(sequence(kStem + "Y", {.priority = 2}), 0));
+    shelves.run(0, stem + "X", 10, {.priority = 1});
+    CHECK(!shelves.cache.is_coming(sequence(stem + "Y", {.priority = 0}), 0));
+    CHECK(shelves.cache.is_coming(sequence(stem + "Y", {.priority = 1}), 0));
+    CHECK(shelves.cache.is_coming(sequence(stem + "Y", {.priority = 2}), 0));
     shelves.at(0).release();
-    CHECK(!shelves.cache.is_coming(sequence(kStem + "Y", {.priority = 1}), 0));
-    shelves.run(1, kStem, 40);
+    CHECK(!shelves.cache.is_coming(sequence(stem + "Y", {.priority = 1}), 0));
+    shelves.run(1, stem, 40);
     shelves.at(1).sequence().append('x', std::nullopt, *model.runner());
-    CHECK(!shelves.cache.is_coming(sequence(kStem + "xY"), 0));
+    CHECK(!shelves.cache.is_coming(sequence(stem + "xY"), 0));
 }
 
 TEST("without trimming nothing is coming: the other prompt goes on beyond it") {
-    Shelves shelves(kRecurrent);
-    shelves.run(0, kStem + "X", 0);
-    CHECK(!shelves.cache.is_coming(sequence(kStem + "Y"), 0));
+    Shelves shelves(recurrent);
+    shelves.run(0, stem + "X", 0);
+    CHECK(!shelves.cache.is_coming(sequence(stem + "Y"), 0));
 }
 
 TEST("with a sliding window a computed stream is cut only where it is, and a state not at all") {
-    Shelves shelves(kSlidingWindow);
+    Shelves shelves(sliding_window);
     shelves.hold(0, "abcdX");
     CHECK_EQ(shelves.longest("abcdef"), "slot 0: 4");
     CHECK(!shelves.cache.longest(sequence("abcdef")).copies);
@@ -231,48 +231,48 @@ TEST("with a sliding window a computed stream is cut only where it is, and a sta
 
 TEST("with a sliding window something is coming only where cells are shared") {
     for (const bool unified : {false, true}) {
-        RunnerLimits limits = kSlidingWindow;
+        RunnerLimits limits = sliding_window;
         limits.unified = unified;
         Shelves shelves(limits);
-        shelves.run(0, kStem + "X", 0);
-        CHECK_EQ(shelves.cache.is_coming(sequence(kStem + "Y"), 0), unified);
+        shelves.run(0, stem + "X", 0);
+        CHECK_EQ(shelves.cache.is_coming(sequence(stem + "Y"), 0), unified);
     }
 }
 
 TEST("what is lost is worth saving if it is long enough and held nowhere else") {
     Shelves shelves;
-    shelves.hold(0, kStem);
+    shelves.hold(0, stem);
     const Slot &slot = shelves.at(0);
     CHECK(shelves.cache.worth_saving(slot, 0));
     CHECK(shelves.cache.worth_saving(slot, 8));
     CHECK(!shelves.cache.worth_saving(slot, 9)); // 31 tokens are lost
-    shelves.hold(1, kStem.substr(1));
-    shelves.hold(2, kStem + "X", {.salt = "another"});
-    shelves.store(kStem.substr(1));
+    shelves.hold(1, stem.substr(1));
+    shelves.hold(2, stem + "X", {.salt = "another"});
+    shelves.store(stem.substr(1));
     CHECK(shelves.cache.worth_saving(slot, 0)); // shorter ones and other salts do not hold it
-    shelves.run(3, kStem + "XYZ", 41);
+    shelves.run(3, stem + "XYZ", 41);
     CHECK(!shelves.cache.worth_saving(slot, 0));
     shelves.at(3).clear();
     CHECK(shelves.cache.worth_saving(slot, 0));
-    shelves.store(kStem + "X");
+    shelves.store(stem + "X");
     CHECK(!shelves.cache.worth_saving(slot, 0));
 }
 
 TEST("without trimming a longer one does not hold it") {
-    Shelves shelves(kRecurrent);
-    shelves.hold(0, kStem);
-    shelves.hold(1, kStem + "X");
-    shelves.store(kStem + "X");
+    Shelves shelves(recurrent);
+    shelves.hold(0, stem);
+    shelves.hold(1, stem + "X");
+    shelves.store(stem + "X");
     CHECK(shelves.cache.worth_saving(shelves.at(0), 0));
-    shelves.store(kStem);
+    shelves.store(stem);
     CHECK(!shelves.cache.worth_saving(shelves.at(0), 0));
-    shelves.hold(2, kStem + "X");
+    shelves.hold(2, stem + "X");
     CHECK(!shelves.cache.worth_saving(shelves.at(1), 0));
 }
 
 TEST("nothing is worth saving where there is no store") {
     Shelves shelves({}, /*room=*/0);
-    shelves.hold(0, kStem);
+    shelves.hold(0, stem);
     CHECK(!shelves.cache.worth_saving(shelves.at(0), 0));
 }
 

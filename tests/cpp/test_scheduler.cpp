@@ -11,8 +11,8 @@ using namespace llamad;
 
 namespace {
 
-const std::string kStem(40, 's');  // worth keeping
-const std::string kShort(10, 's'); // not worth it
+const std::string stem(40, 's');       // worth keeping
+const std::string short_text(10, 's'); // not worth it
 
 RunnerLimits unified(std::int32_t n_cells) {
     RunnerLimits limits = kDeskLimits;
@@ -54,8 +54,8 @@ TEST("requests come in the order of admission: urgency, then the client's share"
 
 TEST("a client is charged with the tokens that it does not find") {
     Desk desk;
-    desk.leave(0, kStem);
-    desk.wait(kStem + "A", {.client = "cached"});
+    desk.leave(0, stem);
+    desk.wait(stem + "A", {.client = "cached"});
     desk.wait("BBBBB", {.client = "cached"});
     desk.wait("CCC", {.client = "new"});
     CHECK_EQ(desk.place().slot, 0); // one token
@@ -66,8 +66,8 @@ TEST("a client is charged with the tokens that it does not find") {
 
 TEST("rule 1: who would compute what is being computed waits, and others pass") {
     Desk desk;
-    CHECK_EQ(desk.place(kStem + "A"), "slot 0: 0");
-    const RequestId waiter = desk.wait(kStem + "B");
+    CHECK_EQ(desk.place(stem + "A"), "slot 0: 0");
+    const RequestId waiter = desk.wait(stem + "B");
     CHECK_EQ(desk.next(), 0);
     CHECK_EQ(desk.place("another"), "slot 1: 0");
     desk.scheduler.slot(0).advance(39);
@@ -80,15 +80,15 @@ TEST("rule 1: who would compute what is being computed waits, and others pass") 
 
 TEST("rule 1: a short beginning is not waited for") {
     Desk desk;
-    CHECK_EQ(desk.place(kShort + "A"), "slot 0: 0");
-    CHECK_EQ(desk.place(kShort + "B"), "slot 1: 0");
+    CHECK_EQ(desk.place(short_text + "A"), "slot 0: 0");
+    CHECK_EQ(desk.place(short_text + "B"), "slot 1: 0");
 }
 
 TEST("rule 1: when the first one ends early, one of the waiters goes on and the others wait for it") {
     Desk desk;
-    desk.place(kStem + kStem + "A");
-    const RequestId heir = desk.wait(kStem + kStem + "B");
-    const RequestId other = desk.wait(kStem + kStem + "C");
+    desk.place(stem + stem + "A");
+    const RequestId heir = desk.wait(stem + stem + "B");
+    const RequestId other = desk.wait(stem + stem + "C");
     desk.scheduler.slot(0).advance(37);
     CHECK_EQ(desk.next(), 0);
     desk.scheduler.slot(0).release();
@@ -102,8 +102,8 @@ TEST("rule 1: when the first one ends early, one of the waiters goes on and the 
 
 TEST("rule 1: nobody waits for one that is less urgent") {
     Desk desk;
-    desk.place(kStem + "A", {.priority = 1});
-    CHECK_EQ(desk.place(kStem + "B", {.priority = 0}), "slot 1: 0");
+    desk.place(stem + "A", {.priority = 1});
+    CHECK_EQ(desk.place(stem + "B", {.priority = 0}), "slot 1: 0");
 }
 
 TEST("rule 2: who finds his prefix on disk waits for it, and others pass") {
@@ -113,9 +113,9 @@ TEST("rule 2: who finds his prefix on disk waits for it, and others pass") {
     Desk desk(kDeskLimits, std::make_unique<HostStore>(HostStore::Limits{.max_bytes = 100, .can_trim = true},
                                                        std::move(disk)));
     HostStore &store = desk.scheduler.prefixes().store();
-    store.put(prefix_of(kStem), state_of("stem"));
+    store.put(prefix_of(stem), state_of("stem"));
     store.put(prefix_of("another prefix, which the memory keeps"), state_of("other")); // room for one
-    const RequestId waiter = desk.wait(kStem + "A");
+    const RequestId waiter = desk.wait(stem + "A");
     CHECK_EQ(desk.next(), 0);
     CHECK_EQ(desk.place("B"), "slot 0: 0");
     CHECK(eventually([&] {
@@ -161,27 +161,27 @@ TEST("rule 3: what is shared takes room once") {
 
 TEST("rule 4: the idle slot that holds the longest prefix, if little is lost beyond") {
     Desk desk;
-    desk.leave(0, kStem.substr(5));
-    desk.leave(2, kStem + std::string(31, 'x'));
-    desk.leave(3, kStem + std::string(31, 'y'));
-    CHECK_EQ(desk.place(kStem + "A"), "slot 2: 40");
+    desk.leave(0, stem.substr(5));
+    desk.leave(2, stem + std::string(31, 'x'));
+    desk.leave(3, stem + std::string(31, 'y'));
+    CHECK_EQ(desk.place(stem + "A"), "slot 2: 40");
 }
 
 TEST("rule 4: or less than in the slot that would be emptied instead") {
     Desk desk;
-    desk.leave(0, kStem + std::string(50, 'x'));
+    desk.leave(0, stem + std::string(50, 'x'));
     for (const SlotId slot : {1, 2, 3}) {
         desk.leave(slot, std::string(60, 'z'));
     }
-    CHECK_EQ(desk.place(kStem + "A"), "slot 0: 40");
+    CHECK_EQ(desk.place(stem + "A"), "slot 0: 40");
 }
 
 TEST("rule 5: else an empty slot, filled from where the prefix is") {
     Desk desk(kDeskLimits, make_store(1000));
     desk.scheduler.prefixes().store().put(prefix_of(std::string(40, 't')), state_of("t"));
-    desk.leave(0, kStem + std::string(50, 'x'));
+    desk.leave(0, stem + std::string(50, 'x'));
     desk.leave(1, "yyy");
-    CHECK_EQ(desk.place(kStem + "A"), "slot 2: 40 from slot 0");
+    CHECK_EQ(desk.place(stem + "A"), "slot 2: 40 from slot 0");
     CHECK_EQ(desk.place(std::string(40, 't') + "A"), "slot 3: 40 from the store");
 }
 
@@ -197,10 +197,10 @@ TEST("rule 5: else the slot that has been idle the longest") {
 
 TEST("rule 5: a running slot is copied from, also while it generates") {
     Desk desk;
-    desk.place(kStem + "A");
+    desk.place(stem + "A");
     desk.answer(0, 'x');
-    CHECK_EQ(desk.place(kStem + "AxB"), "slot 1: 41 from slot 0"); // its last token is not computed yet
-    CHECK_EQ(desk.place(kStem), "slot 2: 39 from slot 0");
+    CHECK_EQ(desk.place(stem + "AxB"), "slot 1: 41 from slot 0"); // its last token is not computed yet
+    CHECK_EQ(desk.place(stem), "slot 2: 39 from slot 0");
 }
 
 TEST("rule 4: a short prefix, where hardly anything is lost beyond it") {
@@ -211,12 +211,12 @@ TEST("rule 4: a short prefix, where hardly anything is lost beyond it") {
 
 TEST("a beginning that all chats share costs nobody a conversation, and is kept where it is") {
     Desk desk;
-    const std::string conversation = "<chat>how are you today? " + kStem;
+    const std::string conversation = "<chat>how are you today? " + stem;
     desk.leave(0, conversation);
     CHECK_EQ(desk.place("<chat>why is the sky blue?"), "slot 1: 0"); // nor is it copied
     desk.scheduler.slot(1).release();
     for (const SlotId slot : {1, 2, 3}) {
-        desk.leave(slot, "another conversation, " + kStem);
+        desk.leave(slot, "another conversation, " + stem);
     }
     CHECK_EQ(desk.place("<chat>why is the sky blue?"), "slot 0: 6"); // the stalest
 }
@@ -225,46 +225,48 @@ TEST("without trimming a stream is continued as a whole or emptied") {
     RunnerLimits limits = with_memory(Memory::kRecurrent, kDeskLimits);
     limits.n_slots = 1;
     Desk desk(limits);
-    desk.leave(0, kStem + "A");
-    CHECK_EQ(desk.place(kStem + "B"), "slot 0: 0");
+    desk.leave(0, stem + "A");
+    CHECK_EQ(desk.place(stem + "B"), "slot 0: 0");
     desk.scheduler.slot(0).release();
-    desk.leave(0, kStem + "A");
-    CHECK_EQ(desk.place(kStem + "AB"), "slot 0: 41");
+    desk.leave(0, stem + "A");
+    CHECK_EQ(desk.place(stem + "AB"), "slot 0: 41");
 }
 
 TEST("with a sliding window, what came from a state is kept as a whole, and what was computed is not copied "
      "in parts") {
     Desk desk(with_memory(Memory::kSlidingWindow, kDeskLimits), make_store(1000, /*can_trim=*/false));
-    desk.scheduler.prefixes().store().put(prefix_of(kStem), state_of("stem"));
-    CHECK_EQ(desk.place(kStem + "ABC"), "slot 0: 40 from the store");
+    desk.scheduler.prefixes().store().put(prefix_of(stem), state_of("stem"));
+    CHECK_EQ(desk.place(stem + "ABC"), "slot 0: 40 from the store");
     CHECK_EQ(desk.scheduler.slot(0).n_fixed(), 40);
     desk.scheduler.slot(0).advance(2);
-    CHECK_EQ(desk.place(kStem + "ABX"), "slot 1: 42 from slot 0"); // all that it holds
+    CHECK_EQ(desk.place(stem + "ABX"), "slot 1: 42 from slot 0"); // all that it holds
     CHECK_EQ(desk.scheduler.slot(1).n_fixed(), 42);
     desk.scheduler.slot(0).advance(1);
     desk.scheduler.slot(0).release();
     desk.scheduler.slot(1).release();
-    CHECK_EQ(desk.place(kStem + "AYY"), "slot 0: 41"); // in place, behind what came from the state
+    CHECK_EQ(desk.place(stem + "AYY"), "slot 0: 41"); // in place, behind what came from the state
     CHECK_EQ(desk.scheduler.slot(0).n_fixed(), 40);
     desk.scheduler.slot(0).advance(1);
-    CHECK_EQ(desk.place(kStem + "AZ"), "slot 2: 40 from the store"); // not the 41 of a slot that has 42 fixed
+    CHECK_EQ(desk.place(stem + "AZ"), "slot 2: 40 from the store"); // not the 41 of a slot that has 42 fixed
 }
 
 TEST("a preempted request keeps its tokens, comes first, and starts again where it gets most") {
     Desk desk;
-    desk.place(kStem + "A");
+    desk.place(stem + "A");
     desk.answer(0, 'x');
     desk.wait("another");
     desk.scheduler.preempt(desk.scheduler.slot(0));
     CHECK_EQ(desk.scheduler.waiting().size(), 2);
-    CHECK_EQ(desk.scheduler.slot(0).cached(), tokens_of(kStem + "A"));
+    CHECK_EQ(desk.scheduler.slot(0).cached(), tokens_of(stem + "A"));
     const std::optional<Placement> placement = desk.scheduler.next_placement();
     REQUIRE(placement.has_value());
     CHECK_EQ(placement->request, 1);
     CHECK_EQ(show(*placement), "slot 0: 41");
     CHECK(!desk.scheduler.place(*placement, 41)); // not its first slot
     CHECK(desk.scheduler.slot(0).decoding());
-    CHECK(desk.scheduler.place(*desk.scheduler.next_placement(), 0));
+    const std::optional<Placement> next = desk.scheduler.next_placement();
+    REQUIRE(next.has_value());
+    CHECK(desk.scheduler.place(*next, 0));
 }
 
 TEST("who waits and runs at once is noticed") {

@@ -32,7 +32,7 @@ struct DiskEvent {
     StoredPrefix prefix = {};
     std::size_t state_size = 0; // bytes
     std::size_t file_size = 0;  // bytes
-    std::shared_ptr<const KvState> state = {};
+    std::shared_ptr<const KvState> state = nullptr;
 };
 
 // The second tier of the host store. Only moves bytes: what is kept and what goes is decided by whoever
@@ -48,15 +48,15 @@ class DiskStore {
   public:
     struct Options {
         std::filesystem::path directory; // created if it is missing
-        std::string
-            identity; // of model, context parameters and cache types: what tells usable states from others
+        // Of model, context parameters and cache types: what tells usable states from others.
+        std::string identity;
         std::size_t max_bytes = 0; // of all files of this identity; whoever holds the index keeps to it
         // Of states that wait to be written; one is taken however large it is.
         std::size_t max_queued_bytes = std::size_t{256} << 20;
-        std::function<void()> on_ready =
-            {}; // take() has something to give; called by read() or the disk's thread
+        // take() has something to give; called by read() or the disk's thread.
+        std::function<void()> on_ready = nullptr;
         // One line for the log; called by the constructor or the disk's thread.
-        std::function<void(const std::string &)> on_warning = {};
+        std::function<void(const std::string &)> on_warning = nullptr;
     };
 
     // Removes what a killed process left half written, and begins to read the headers of the rest.

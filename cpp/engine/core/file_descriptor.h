@@ -11,6 +11,8 @@ class FileDescriptor {
   public:
     FileDescriptor() = default;
     explicit FileDescriptor(int fd) : fd_(fd) {} // < 0: none, as a failed open() returns
+    FileDescriptor(const FileDescriptor &) = delete;
+    FileDescriptor &operator=(const FileDescriptor &) = delete;
     FileDescriptor(FileDescriptor &&other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
     FileDescriptor &operator=(FileDescriptor &&other) noexcept {
         std::swap(fd_, other.fd_);

@@ -32,6 +32,7 @@ class Scheduler {
     Scheduler(const RunnerLimits &limits, std::unique_ptr<HostStore> store);
     Scheduler(const Scheduler &) = delete;
     Scheduler &operator=(const Scheduler &) = delete;
+    ~Scheduler() = default;
 
     Admission &waiting() { return waiting_; }
     const Admission &waiting() const { return waiting_; }

@@ -22,7 +22,12 @@ namespace llamad {
 struct Prepared {
     Prepared(std::vector<TokenId> tokens, std::vector<std::unique_ptr<Request>> made, std::uint64_t engine)
         : prompt(std::move(tokens)), n(made.size()), requests(std::move(made)), engine_id(engine) {}
-    Prepared(Prepared &&) = default; // declared so that pybind11 does not take it for copyable
+    // Declared so that pybind11 does not take it for copyable.
+    Prepared(const Prepared &) = delete;
+    Prepared &operator=(const Prepared &) = delete;
+    Prepared(Prepared &&) = default;
+    Prepared &operator=(Prepared &&) = default;
+    ~Prepared() = default;
 
     std::vector<TokenId> prompt;
     std::size_t n;                                  // completions
