@@ -64,6 +64,20 @@ TEST("who waits too long for a slot is told so; who has one goes on") {
     one.check_counters(1, 0);
 }
 
+TEST("a choice that waits for another of its own request does not time out in the queue") {
+    OneSlot one({.max_queue = 4, .queue_timeout_s = kSoon});
+    std::vector<std::unique_ptr<Request>> choices;
+    choices.push_back(make_request("A", 60));
+    choices.push_back(make_request("A", 60));
+    const std::vector<RequestId> ids = one.rig->submit(std::move(choices));
+    CHECK(one.model.gate.reached());
+    one.open_late();
+    for (const RequestId id : ids) {
+        one.rig->check_complete(id, "A", 60);
+    }
+    one.check_counters(0, 0);
+}
+
 TEST("a request's own time is over, in its slot and in the queue") {
     OneSlot one;
     const RequestId running = one.submit("A", kSoon);

@@ -141,7 +141,7 @@ TEST("what was used often stays longer, and not for ever") {
     CHECK_EQ(shelf.match("bb"), "-");
     std::size_t n_puts = 0;
     for (; n_puts < 20 && shelf.match("aa") == "2"; ++n_puts) {
-        shelf.put("x" + std::to_string(n_puts));
+        shelf.put(std::to_string(n_puts) + "x");
     }
     CHECK(n_puts > 1);
     CHECK(n_puts < 10);

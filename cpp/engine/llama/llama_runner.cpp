@@ -124,7 +124,10 @@ bool LlamaRunner::can_trim(const EngineConfig &config) {
     }
     const std::array<Row, 2> rows{Row{.token = 0, .pos = 0, .slot = 0, .wants_logits = false},
                                   Row{.token = 0, .pos = 1, .slot = 0, .wants_logits = true}};
-    const bool can = decode(rows) == DecodeStatus::kOk && trim(0, 1);
+    bool can = false;
+    // On a thread that ends: OpenMP keeps a team for each thread that has computed, and where there are more
+    // teams than processors their workers sleep between any two operations, at twice the time per token.
+    std::thread([&] { can = decode(rows) == DecodeStatus::kOk && trim(0, 1); }).join();
     llama_memory_clear(llama_get_memory(context_.get()), /*data=*/true);
     llama_synchronize(context_.get());
     return can;

@@ -156,7 +156,7 @@ def test_requests_at_once_with_a_shared_prefix(rig: Rig, kv_unified: bool) -> No
     for prompt, result, n_cached in zip(prompts, results, cached, strict=True):
         rig.check(prompt, result, n_cached=n_cached)
     assert max(cached) <= SHARED  # whoever comes while another's prompt is computed can go on from there
-    if rig.kind.can_trim_states or (rig.kind.can_trim and kv_unified):
+    if rig.kind.can_trim_states:
         assert sorted(cached)[1] > SHARED - NOT_WORTH_WAITING_FOR
     assert stats["cached_tokens"] == sum(cached)
     assert stats["prefilled_tokens"] == sum(map(len, prompts)) - sum(cached)
@@ -164,12 +164,11 @@ def test_requests_at_once_with_a_shared_prefix(rig: Rig, kv_unified: bool) -> No
 
 @pytest.mark.parametrize("kv_unified", [False, True])
 def test_a_prefix_of_a_slot_that_goes_on_generating(rig: Rig, kv_unified: bool) -> None:
-    can_reuse = rig.kind.can_trim_states or (rig.kind.can_trim and kv_unified)
     with rig.open(n_parallel=2, kv_unified=kv_unified) as engine:
         first = start(engine, LONG, max_tokens=600)
         deltas = iter(first)
         next(deltas)
-        rig.check(OTHER, ask(engine, OTHER), n_cached=SHARED if can_reuse else None)
+        rig.check(OTHER, ask(engine, OTHER), n_cached=SHARED if rig.kind.can_trim_states else None)
         assert len(list(deltas)) > 0  # all others
         assert list(first.result(WAIT_S).token_ids)[:N_TOKENS] == rig.expected(LONG)
 
