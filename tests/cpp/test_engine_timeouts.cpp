@@ -139,9 +139,11 @@ TEST("a timed out request makes room in the queue") {
 TEST("who lost his slot again is not waiting for his first one") {
     FakeModel model({.n_slots = 2, .n_ctx = 120, .n_batch = 32, .n_ubatch = 16, .unified = true});
     model.n_cells = 120;
+    model.gate.hold(); // so that neither is done before the other begins
     EngineRig rig(model, {.queue_timeout_s = kNever});
     const RequestId first = rig.submit(std::string(20, 'A'), 90);
     const RequestId second = rig.submit(std::string(20, 'B'), 90);
+    model.gate.open();
     rig.check_complete(first, std::string(20, 'A'), 90);
     rig.check_complete(second, std::string(20, 'B'), 90);
     CHECK(rig.metrics().preemptions.load() > 0);

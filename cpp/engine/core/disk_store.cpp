@@ -75,6 +75,8 @@ void DiskStore::open_directory() {
     directory_ = options_.directory / hex(hash64(std::as_bytes(std::span(options_.identity))));
     fs::create_directory(directory_);
     fs::permissions(directory_, fs::perms::owner_all);
+    const auto available = static_cast<std::size_t>(fs::space(directory_).available);
+    max_bytes_ = std::min(options_.max_bytes, available / 2);
 }
 
 void DiskStore::lock_directory() {

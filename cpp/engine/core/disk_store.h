@@ -50,7 +50,9 @@ class DiskStore {
         std::filesystem::path directory; // created if it is missing
         // Of model, context parameters and cache types: what tells usable states from others.
         std::string identity;
-        std::size_t max_bytes = 0; // of all files of this identity; whoever holds the index keeps to it
+        // Of all files of this identity, but never more than half of what the disk has left; whoever holds
+        // the index keeps to it.
+        std::size_t max_bytes = 0;
         // Of states that wait to be written; one is taken however large it is.
         std::size_t max_queued_bytes = std::size_t{256} << 20;
         // take() has something to give; called by read() or the disk's thread.
@@ -68,7 +70,7 @@ class DiskStore {
     // Waits until what is queued has been written.
     ~DiskStore();
 
-    std::size_t max_bytes() const { return options_.max_bytes; }
+    std::size_t max_bytes() const { return max_bytes_; }
 
     // Above the ids of all files that were there at the start.
     EntryId next_id() const { return next_id_; }
@@ -118,6 +120,7 @@ class DiskStore {
     void stop_writing(const Write &failed, const std::string &reason);
 
     const Options options_;
+    std::size_t max_bytes_ = 0; // of the options, or less where the disk has less
     std::filesystem::path directory_; // of this identity
     FileDescriptor lock_;             // held as long as files are written or read
     EntryId next_id_ = 1;

@@ -110,27 +110,21 @@ void Engine::cancel_now(RequestId id) {
 
 void Engine::end_overdue() {
     const TimePoint now = Clock::now();
-    std::vector<RequestId> overdue;
+    std::vector<std::pair<RequestId, Overdue>> waiting;
     for (const std::unique_ptr<Sequence> &sequence : scheduler_.waiting().all()) {
-        if (is_overdue(*sequence, now)) {
-            overdue.push_back(sequence->id());
+        if (const std::optional<Overdue> limit = overdue(*sequence, now)) {
+            waiting.emplace_back(sequence->id(), *limit);
         }
     }
-    for (const RequestId id : overdue) {
-        time_out(*scheduler_.waiting().take(id));
+    for (const auto &[id, limit] : waiting) {
+        time_out(*scheduler_.waiting().take(id), limit);
     }
     for (Slot &slot : scheduler_.slots()) {
-        if (!slot.idle() && is_overdue(slot.sequence(), now)) {
-            time_out(*slot.release());
+        const std::optional<Overdue> limit = slot.idle() ? std::nullopt : overdue(slot.sequence(), now);
+        if (limit) {
+            time_out(*slot.release(), *limit);
         }
     }
-}
-
-bool Engine::is_overdue(const Sequence &sequence, TimePoint now) const {
-    const double age_s = seconds_between(sequence.submitted_at(), now);
-    const auto reached = [age_s](double limit_s) { return limit_s > 0 && age_s >= limit_s; };
-    return (!sequence.any_started() && reached(limits_.queue_timeout_s)) ||
-           reached(limits_.request_timeout_s) || reached(sequence.timeout_s().value_or(0));
 }
 
 void Engine::place_waiting() {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <thread>
@@ -65,6 +66,11 @@ class Engine {
     const Metrics &metrics() const { return metrics_; }
 
   private:
+    struct Overdue {
+        ErrorKind kind;
+        double limit_s;
+    };
+
     void loop();
     bool step();
 
@@ -72,7 +78,7 @@ class Engine {
     void open_mail(std::chrono::milliseconds patience);
     void cancel_now(RequestId id);
     void end_overdue();
-    bool is_overdue(const Sequence &sequence, TimePoint now) const;
+    std::optional<Overdue> overdue(const Sequence &sequence, TimePoint now) const;
     void place_waiting();
 
     // One call of the model, and what follows from it.
@@ -90,7 +96,7 @@ class Engine {
     void fail(Slot &slot, const std::string &message);
     void end_sequence(Sequence &sequence, FinishReason reason, ErrorKind error = ErrorKind::kNone,
                       std::string message = {});
-    void time_out(Sequence &sequence);
+    void time_out(Sequence &sequence, const Overdue &limit);
     void abandon_all(const std::string &message);
     void check_integrity() const noexcept;
     void deliver();

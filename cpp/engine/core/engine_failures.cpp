@@ -70,20 +70,30 @@ void Engine::fail(Slot &slot, const std::string &message) {
     finish(slot, FinishReason::kError, ErrorKind::kGenerationFailed, message);
 }
 
-void Engine::time_out(Sequence &sequence) {
-    const double age_s = seconds_between(sequence.submitted_at(), Clock::now());
+// The limit that a request has reached: its own, then the one of all requests, then the one of the queue.
+std::optional<Engine::Overdue> Engine::overdue(const Sequence &sequence, TimePoint now) const {
+    const double age_s = seconds_between(sequence.submitted_at(), now);
     const auto reached = [age_s](double limit_s) { return limit_s > 0 && age_s >= limit_s; };
     const double own_s = sequence.timeout_s().value_or(0);
-    std::ostringstream message;
     if (reached(own_s) || reached(limits_.request_timeout_s)) {
-        Metrics::add(metrics_.timeouts, 1);
-        message << "the request did not finish within "
-                << (reached(own_s) ? own_s : limits_.request_timeout_s) << " s";
-        return end_sequence(sequence, FinishReason::kError, ErrorKind::kTimeout, message.str());
+        return Overdue{ErrorKind::kTimeout, reached(own_s) ? own_s : limits_.request_timeout_s};
     }
-    Metrics::add(metrics_.queue_timeouts, 1);
-    message << "no slot became free within " << limits_.queue_timeout_s << " s; try again later";
-    end_sequence(sequence, FinishReason::kError, ErrorKind::kQueueTimeout, message.str());
+    if (!sequence.any_started() && reached(limits_.queue_timeout_s)) {
+        return Overdue{ErrorKind::kQueueTimeout, limits_.queue_timeout_s};
+    }
+    return std::nullopt;
+}
+
+void Engine::time_out(Sequence &sequence, const Overdue &limit) {
+    std::ostringstream message;
+    if (limit.kind == ErrorKind::kTimeout) {
+        Metrics::add(metrics_.timeouts, 1);
+        message << "the request did not finish within " << limit.limit_s << " s";
+    } else {
+        Metrics::add(metrics_.queue_timeouts, 1);
+        message << "no slot became free within " << limit.limit_s << " s; try again later";
+    }
+    end_sequence(sequence, FinishReason::kError, limit.kind, message.str());
 }
 
 } // namespace llamad

@@ -15,46 +15,46 @@ PrefixCache::PrefixCache(const std::vector<Slot> &slots, const RunnerLimits &lim
     : slots_(slots), limits_(limits), store_(std::move(store)) {}
 
 HeldPrefix PrefixCache::longest(const Sequence &sequence) const {
+    const HeldPrefix in_slot = longest_in_slots(sequence, /*idle_only=*/false);
+    const std::vector<TokenId> &tokens = sequence.tokens();
+    const auto stored = store_->match(tokens, sequence.salt(), tokens.size() - 1);
+    if (!stored || stored->n_shared <= in_slot.n_tokens) {
+        return in_slot;
+    }
+    return {.where = HeldPrefix::Where::kStore,
+            .n_tokens = stored->n_shared,
+            .entry = stored->id,
+            .in_memory = stored->in_memory};
+}
+
+HeldPrefix PrefixCache::best(const Sequence &sequence) const {
+    const HeldPrefix held = longest(sequence);
+    if (held.where == HeldPrefix::Where::kSlot && slots_[static_cast<std::size_t>(held.slot)].idle()) {
+        return held;
+    }
+    const HeldPrefix idle = longest_in_slots(sequence, /*idle_only=*/true);
+    return idle.n_tokens > 0 && held.n_tokens < idle.n_tokens + kWorthKeeping ? idle : held;
+}
+
+HeldPrefix PrefixCache::longest_in_slots(const Sequence &sequence, bool idle_only) const {
     HeldPrefix best;
     const auto rank = [](const Slot &slot, std::size_t n) {
         return std::tuple(n, slot.idle(), -static_cast<std::ptrdiff_t>(slot.cached().size()), -slot.id());
     };
     const Slot *best_slot = nullptr;
     for (const Slot &slot : slots_) {
-        const std::size_t n_in_place = usable(slot, sequence);
-        const std::size_t n_copied = copies(slot, n_in_place) ? n_in_place : 0;
-        const std::size_t n = slot.idle() ? n_in_place : n_copied;
+        if (idle_only && !slot.idle()) {
+            continue;
+        }
+        const std::size_t n_usable = usable(slot, sequence);
+        const bool copied = copies(slot, n_usable);
+        const std::size_t n = slot.idle() || copied ? n_usable : 0;
         if (n > 0 && (best_slot == nullptr || rank(slot, n) > rank(*best_slot, best.n_tokens))) {
             best_slot = &slot;
-            best = {
-                .where = HeldPrefix::Where::kSlot, .n_tokens = n, .slot = slot.id(), .copies = n_copied == n};
+            best = {.where = HeldPrefix::Where::kSlot, .n_tokens = n, .slot = slot.id(), .copies = copied};
         }
-    }
-    const std::vector<TokenId> &tokens = sequence.tokens();
-    const auto stored = store_->match(tokens, sequence.salt(), tokens.size() - 1);
-    if (stored && stored->n_shared > best.n_tokens) {
-        best = {.where = HeldPrefix::Where::kStore,
-                .n_tokens = stored->n_shared,
-                .entry = stored->id,
-                .in_memory = stored->in_memory};
     }
     return best;
-}
-
-HeldPrefix PrefixCache::best(const Sequence &sequence) const {
-    const HeldPrefix longest_held = longest(sequence);
-    HeldPrefix best = longest_held;
-    best.n_tokens = 0;
-    for (const Slot &slot : slots_) {
-        const std::size_t n = slot.idle() ? usable(slot, sequence) : 0;
-        if (n > best.n_tokens) {
-            best = {.where = HeldPrefix::Where::kSlot,
-                    .n_tokens = n,
-                    .slot = slot.id(),
-                    .copies = copies(slot, n)};
-        }
-    }
-    return longest_held.n_tokens < best.n_tokens + kWorthKeeping && best.n_tokens > 0 ? best : longest_held;
 }
 
 std::size_t PrefixCache::usable(const Slot &slot, const Sequence &sequence) const {

@@ -63,6 +63,7 @@ class PrefixCache {
     void check_integrity() const;
 
   private:
+    HeldPrefix longest_in_slots(const Sequence &sequence, bool idle_only) const;
     bool copies(const Slot &slot, std::size_t n) const;
 
     const std::vector<Slot> &slots_;

@@ -107,15 +107,10 @@ MakeStore prefix_store(const EngineConfig &config, const RunnerLimits &limits) {
     return [store_limits, directory = config.prefix_cache_dir,
             identity = kv_state_identity(config)](std::function<void()> wake) {
         try {
-            if (fs::create_directories(directory)) {
-                fs::permissions(directory, fs::perms::owner_all); // the files hold what users have sent
-            }
-            // Four times what memory holds, but never more than half of what the disk has left.
-            const std::size_t room = static_cast<std::size_t>(fs::space(directory).available) / 2;
             auto disk = std::make_unique<DiskStore>(
                 DiskStore::Options{.directory = directory,
                                    .identity = identity,
-                                   .max_bytes = std::min(4 * store_limits.max_bytes, room),
+                                   .max_bytes = 4 * store_limits.max_bytes,
                                    .on_ready = std::move(wake),
                                    .on_warning = [](const std::string &line) { log_warning(line); }});
             return std::make_unique<HostStore>(store_limits, std::move(disk));
