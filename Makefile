@@ -71,7 +71,7 @@ lint: $(VENV)/.deps ## ruff, clang-format, clang-tidy.
 	@$(MAKE) --no-print-directory --output-sync --jobs=$(JOBS) clang-tidy
 
 .PHONY: types
-types: install ## mypy, and whether _engine.pyi says what _engine is.
+types: install $(VENV)/.clients ## mypy, and whether _engine.pyi says what _engine is.
 	mypy
 	python -m mypy.stubtest --concise --allowlist tests/python/stubtest.allowlist llamad._engine
 
@@ -83,6 +83,14 @@ tidy: $(VENV)/.deps ## Dependencies that nothing uses, imports that nothing decl
 bench: install ## llamad beside its peers on this machine; ARGS="--only prefix" chooses.
 	python -m benchmarks.compare $(ARGS)
 
+.PHONY: bench-logprobs
+bench-logprobs: install ## Do log-probabilities agree with llama-server's?
+	python -m benchmarks.logprobs $(ARGS)
+
+.PHONY: bench-tools
+bench-tools: install ## CPU per token of a long answer with tools offered, beside llama-server's.
+	python -m benchmarks.tool_stream $(ARGS)
+
 .PHONY: all
 all: fmt tidy test wheel ## Everything but the benchmark.
 
@@ -92,7 +100,7 @@ clean: ## Remove what make made, except models and the cached llama.cpp source.
 
 .PHONY: help
 help: ## This list.
-	@awk -F ':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' \
+	@awk -F ':.*## ' '/^##@/ { print "\n" substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' \
 		$(firstword $(MAKEFILE_LIST))
 
 ##@ Steps of the above
@@ -116,7 +124,7 @@ cpp-test-llama: install ## What is compared with llama.cpp itself: sampling, gra
 	ctest --test-dir build/$(CACHE_TAG)/tests/cpp/llama --output-on-failure --no-tests=error --parallel $(JOBS)
 
 .PHONY: py-test
-py-test: install ## pytest; ARGS="-k name" chooses.
+py-test: install $(VENV)/.clients ## pytest; ARGS="-k name" chooses.
 	python -m pytest $(ARGS)
 
 # The first interpreter that runs (a pyenv shim may not), is new enough, and can make a venv and compile an
@@ -130,11 +138,23 @@ FIND_PYTHON = for python in $(PYTHON) python3 python3.13 python3.12 python3.11; 
 $(VENV)/bin/python:
 	@$(FIND_PYTHON); "$$python" -m venv $(VENV)
 
+# The requirements of an extra of pyproject.toml, one a line; of llamad itself with "".
+REQUIREMENTS = python -c 'import sys, tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	print(*({"": p["dependencies"]} | p["optional-dependencies"])[sys.argv[1]], sep="\n")'
+PIP_FETCH := python -m pip install --quiet --disable-pip-version-check
+
 # Every dependency of llamad and of its development, but not llamad.
 $(VENV)/.deps: pyproject.toml | $(VENV)/bin/python
-	python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-	print(*p["dependencies"], *p["optional-dependencies"]["dev"], sep="\n")' > $(VENV)/requirements.txt
-	python -m pip install --quiet --disable-pip-version-check -r $(VENV)/requirements.txt
+	{ $(REQUIREMENTS) ""; $(REQUIREMENTS) dev; } > $(VENV)/requirements.txt
+	$(PIP_FETCH) -r $(VENV)/requirements.txt
+	@touch $@
+
+# The clients that the tests run; beside all the above, which they may not exchange for what they would rather have.
+$(VENV)/.clients: $(VENV)/.deps
+	$(REQUIREMENTS) clients > $(VENV)/clients.txt
+	$(PIP_FETCH) -r $(VENV)/requirements.txt -r $(VENV)/clients.txt
+	$(REQUIREMENTS) clients-alone > $(VENV)/clients.txt
+	$(PIP_FETCH) --no-deps -r $(VENV)/clients.txt
 	@touch $@
 
 # Where pip builds. Deferred, for there may be no venv yet; by path, for GNU make before 4.4 runs $(shell)
@@ -154,7 +174,7 @@ $(VENV)/.editable: $(VENV)/.deps $(CPP_FILES) $(BUILD_FILES)
 	@rm -f $(VENV)/.installed; touch $@
 
 # Plain is compiled as it ships; the sanitizers get assertions too.
-build/core-%/.built: $(VENV)/.deps $(filter cpp/engine/core% cmake%,$(CPP_FILES)) $(CPP_TESTS) CMakeLists.txt
+build/core-%/.built: $(VENV)/.deps $(filter cpp/engine/core% cpp/engine/embed% cmake%,$(CPP_FILES)) $(CPP_TESTS) CMakeLists.txt
 	cmake -S . -B build/core-$* -G Ninja --log-level=WARNING -DLLAMAD_CORE_ONLY=ON -DLLAMAD_SANITIZE=$* \
 		-DCMAKE_BUILD_TYPE=$(if $(filter none,$*),Release,Debug)
 	cmake --build build/core-$*

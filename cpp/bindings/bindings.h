@@ -2,8 +2,12 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <pybind11/pybind11.h>
+
+#include "core/logprobs.h"
+#include "core/types.h"
 
 namespace llamad {
 
@@ -13,10 +17,19 @@ inline pybind11::str to_str(const std::string &text) {
         PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace"));
 }
 
+// As a list of (token, logprob, [(token, logprob), ...]); None where there are none.
+pybind11::object to_list(const std::vector<TokenLogprobs> &logprobs);
+
+const char *name_of(FinishReason reason); // "stop", "length", "cancelled", "error"
+const char *name_of(ErrorKind kind);      // "engine_closed", ...; empty for none
+
 void register_errors();
 void register_params(pybind11::module_ &module);
 void register_results(pybind11::module_ &module);
+void register_chat(pybind11::module_ &module);
 void register_engine(pybind11::module_ &module);
+void register_embedder(pybind11::module_ &module);
+void register_metadata(pybind11::module_ &module);
 void register_log(pybind11::module_ &module);
 
 } // namespace llamad

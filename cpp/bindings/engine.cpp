@@ -1,7 +1,6 @@
 // Engine and Prepared. Every method that may block or take more than microseconds releases the GIL.
 #include <algorithm>
 #include <chrono>
-#include <exception>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,8 +11,9 @@
 
 #include "bindings.h"
 #include "fields.h"
+#include "loading.h"
 
-#include "core/errors.h"
+#include "chat/chat_parser.h"
 #include "llama/llama_engine.h"
 
 namespace py = pybind11;
@@ -23,34 +23,6 @@ namespace llamad {
 namespace {
 
 using ReleaseGil = py::call_guard<py::gil_scoped_release>;
-using ProgressCallback = std::function<bool(float)>;
-
-// Loads with the GIL released and takes it only to report. What the callback raises ends the load and
-// reaches the caller.
-std::unique_ptr<LlamaEngine> load(const EngineConfig &config, const ProgressCallback &on_progress) {
-    std::exception_ptr raised;
-    LlamaModel::Progress progress;
-    if (on_progress) {
-        progress = [&](float fraction) {
-            const py::gil_scoped_acquire gil;
-            try {
-                return on_progress(fraction);
-            } catch (const py::error_already_set &) {
-                raised = std::current_exception();
-                return false;
-            }
-        };
-    }
-    try {
-        const py::gil_scoped_release released;
-        return std::make_unique<LlamaEngine>(config, progress);
-    } catch (const Error &) {
-        if (raised) {
-            std::rethrow_exception(raised);
-        }
-        throw;
-    }
-}
 
 RequestOptions read_options(const py::kwargs &arguments) {
     RequestOptions options;
@@ -66,17 +38,6 @@ RequestOptions read_options(const py::kwargs &arguments) {
     return options;
 }
 
-py::object logprobs_of(const Event &event) {
-    if (event.logprobs.empty()) {
-        return py::none();
-    }
-    py::list list;
-    for (const TokenLogprobs &entry : event.logprobs) {
-        list.append(py::make_tuple(entry.token, entry.logprob, entry.top));
-    }
-    return list;
-}
-
 py::list drain(LlamaEngine &engine) {
     std::vector<Event> events;
     {
@@ -87,8 +48,8 @@ py::list drain(LlamaEngine &engine) {
     for (std::size_t i = 0; i < events.size(); ++i) {
         Event &event = events[i];
         py::object end = event.end ? py::cast(std::move(event.end)) : py::object(py::none());
-        list[i] =
-            py::make_tuple(event.id, py::str(event.text), event.tokens, logprobs_of(event), std::move(end));
+        list[i] = py::make_tuple(event.id, py::str(event.text), event.tokens, to_list(event.logprobs),
+                                 std::move(end));
     }
     return list;
 }
@@ -130,7 +91,10 @@ void register_prepared(py::module_ &module) {
     py::class_<Prepared>(module, "Prepared")
         .def_readonly("prompt_token_ids", &Prepared::prompt)
         .def_property_readonly("n_prompt_tokens", [](const Prepared &self) { return self.prompt.size(); })
-        .def_readonly("n", &Prepared::n);
+        .def_readonly("n", &Prepared::n)
+        .def("parser", [](const Prepared &self) {
+            return self.format == nullptr ? nullptr : std::make_unique<ChatParser>(self.format);
+        });
 }
 
 template <typename Prompt>
@@ -141,11 +105,37 @@ Prepared prepare(const LlamaEngine &self, Prompt prompt, const SamplingParams &p
     return self.prepare(std::move(prompt), params, options);
 }
 
-Prepared prepare_chat(const LlamaEngine &self, std::string_view messages_json, const SamplingParams &params,
-                      const py::kwargs &arguments) {
+Prepared prepare_chat(const LlamaEngine &self, std::string_view conversation_json,
+                      const SamplingParams &params, const py::kwargs &arguments) {
     const RequestOptions options = read_options(arguments);
     const py::gil_scoped_release released;
-    return self.prepare_chat(messages_json, params, options);
+    return self.prepare_chat(conversation_json, params, options);
+}
+
+Prepared prepare_infill(const LlamaEngine &self, std::string_view prefix, std::string_view suffix,
+                        const SamplingParams &params, const py::kwargs &arguments) {
+    const RequestOptions options = read_options(arguments);
+    const py::gil_scoped_release released;
+    return self.prepare_infill(prefix, suffix, params, options);
+}
+
+py::list token_pieces(const LlamaEngine &self, const std::vector<TokenId> &token_ids) {
+    py::list pieces;
+    for (const std::string &piece : self.token_pieces(token_ids)) {
+        pieces.append(py::bytes(piece));
+    }
+    return pieces;
+}
+
+std::vector<RequestId> submit(LlamaEngine &self, const py::args &arguments) {
+    std::vector<Prepared *> prepared;
+    for (const py::handle one : arguments) {
+        if (!py::isinstance<Prepared>(one)) {
+            throw py::type_error("submit takes what prepare has returned");
+        }
+        prepared.push_back(one.cast<Prepared *>());
+    }
+    return self.submit(prepared);
 }
 
 } // namespace
@@ -154,13 +144,15 @@ void register_engine(py::module_ &module) {
     register_prepared(module);
     // An engine that nobody closed is closed by its destructor, which joins a thread.
     py::class_<LlamaEngine>(module, "Engine", py::release_gil_before_calling_cpp_dtor())
-        .def(py::init(&load), py::arg("config"), py::arg("on_progress") = py::none())
+        .def(py::init(&load<LlamaEngine, EngineConfig>), py::arg("config"),
+             py::arg("on_progress") = py::none())
         .def_property_readonly("info", &LlamaEngine::info)
         .def_property_readonly("closed", &LlamaEngine::closed)
         .def("prepare", &prepare<std::string_view>, py::arg("prompt"), py::arg("params"))
         .def("prepare", &prepare<std::vector<TokenId>>, py::arg("prompt"), py::arg("params"))
-        .def("prepare_chat", &prepare_chat, py::arg("messages_json"), py::arg("params"))
-        .def("apply_template", &LlamaEngine::apply_template, py::arg("messages_json"), ReleaseGil())
+        .def("prepare_chat", &prepare_chat, py::arg("conversation_json"), py::arg("params"))
+        .def("prepare_infill", &prepare_infill, py::arg("prefix"), py::arg("suffix"), py::arg("params"))
+        .def("apply_template", &LlamaEngine::apply_template, py::arg("conversation_json"), ReleaseGil())
         .def("tokenize", &LlamaEngine::tokenize, py::arg("text"), py::arg("add_special") = true,
              py::arg("parse_special") = true, ReleaseGil())
         .def(
@@ -169,7 +161,8 @@ void register_engine(py::module_ &module) {
                 return self.detokenize(token_ids, special);
             },
             py::arg("token_ids"), py::arg("special") = false, ReleaseGil())
-        .def("submit", &LlamaEngine::submit, py::arg("prepared"))
+        .def("token_pieces", &token_pieces, py::arg("token_ids"))
+        .def("submit", &submit)
         .def("cancel", &LlamaEngine::cancel, py::arg("request_id"))
         .def("fileno", [](LlamaEngine &self) { return self.events().fd(); })
         .def("drain", &drain)

@@ -11,6 +11,9 @@ PYBIND11_MODULE(_engine, module) {
     llamad::register_errors();
     llamad::register_params(module);
     llamad::register_results(module);
+    llamad::register_chat(module);
     llamad::register_engine(module);
+    llamad::register_embedder(module);
+    llamad::register_metadata(module);
     llamad::register_log(module);
 }

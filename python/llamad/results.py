@@ -111,6 +111,8 @@ class Result:
         timings: where the time went.
         logprobs: one for each token; None where neither `SamplingParams.logprobs` asked for them nor
             `best_of` ranked by them.
+        prompt_logprobs: one for each token of the prompt but the first, before which nothing stands;
+            None where `SamplingParams.prompt_logprobs` asked for none.
     """
 
     text: str
@@ -120,6 +122,7 @@ class Result:
     usage: Usage
     timings: Timings
     logprobs: tuple[TokenLogprobs, ...] | None = None
+    prompt_logprobs: tuple[TokenLogprobs, ...] | None = None
 
     @property
     def cumulative_logprob(self) -> float | None:
@@ -151,19 +154,31 @@ def result_from_finish(
         usage=Usage(finish.prompt_tokens, finish.completion_tokens, finish.cached_tokens),
         timings=Timings(finish.queue_s, finish.prefill_s, finish.decode_s),
         logprobs=None if logprobs is None else tuple(logprobs),
+        prompt_logprobs=_prompt_logprobs(finish),
     )
     if reason == "error":
-        raise _error(finish, result)
+        raise error_of(finish.error_kind, finish.error_message, result)
     return result
 
 
-def _error(finish: Finish, partial: Result) -> errors.LlamadError:
-    match finish.error_kind:
+def _prompt_logprobs(finish: Finish) -> tuple[TokenLogprobs, ...] | None:
+    return None if finish.prompt_logprobs is None else tuple(token_logprobs(finish.prompt_logprobs))
+
+
+def error_of(kind: str, message: str, partial: Result | None = None) -> errors.LlamadError:
+    """Return the exception for a request that the engine has ended with an error.
+
+    Args:
+        kind: `error_kind` of the terminal event.
+        message: its `error_message`.
+        partial: what had been delivered, if that is of use.
+    """
+    match kind:
         case "engine_closed":
-            return errors.EngineClosedError(finish.error_message)
+            return errors.EngineClosedError(message)
         case "queue_timeout":
-            return errors.QueueTimeoutError(finish.error_message)
+            return errors.QueueTimeoutError(message)
         case "timeout":
-            return errors.RequestTimeoutError(finish.error_message, partial=partial)
+            return errors.RequestTimeoutError(message, partial=partial)
         case _:
-            return errors.GenerationError(finish.error_message)
+            return errors.GenerationError(message)

@@ -17,7 +17,10 @@ class SamplingParams:
     be pasted. Ranges are checked when the object is made, by the engine itself.
 
     Attributes:
-        max_tokens: most tokens to generate; None: until the context is full.
+        max_tokens: most tokens to generate; None: until the context is full. 0 is allowed together
+            with `prompt_logprobs`.
+        min_tokens: no end-of-generation token is taken before so many tokens; a stop string still ends.
+            Not together with a grammar.
         temperature: 0 is greedy; higher is more random. Range [0, inf).
         top_k: keep the k likeliest tokens; 0 or -1 keeps all.
         top_p: keep the likeliest tokens whose probabilities add up to p. Range (0, 1]; 1 is off.
@@ -45,9 +48,12 @@ class SamplingParams:
         logprobs: report the logarithm of each token's probability, and of so many likeliest ones at
             its place; None reports none. Range [0, 20]. They are the model's own, before penalties,
             temperature and filters.
+        prompt_logprobs: the same for the tokens of the prompt, but the first. The whole prompt is
+            computed for it, whatever the prefix cache holds.
     """
 
     max_tokens: int | None = None
+    min_tokens: int = 0
     temperature: float = 0.8
     top_k: int = 40
     top_p: float = 0.95
@@ -73,6 +79,7 @@ class SamplingParams:
     stop: str | Sequence[str] = ()
     ignore_eos: bool = False
     logprobs: int | None = None
+    prompt_logprobs: int | None = None
     native: _engine.SamplingParams = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

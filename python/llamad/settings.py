@@ -18,10 +18,15 @@ from .option_kinds import Option, setting
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .embedder import EmbedderOptions
     from .options import EngineOptions
 
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 LOG_LEVELS = ("debug", "info", "warning", "error")
+
+_EMBEDDER_N_CTX = 8192
+"""Tokens of one input that an embedding model takes where nobody asks for more: a non-causal model computes
+them all at once, in buffers that grow with their square."""
 
 
 _MODELS, _NETWORK, _ENGINE, _CONTEXT = "models", "network", "engine", "context"
@@ -224,6 +229,13 @@ class Settings:
     max_body_mib: int = setting(
         _LIMITS, kinds.integer(1, 4096), "largest request body", default=16, unit="MiB"
     )
+    read_timeout: float = setting(
+        _LIMITS,
+        kinds.seconds(zero=False),
+        "how long a client may send nothing of a request's body that has begun before it is answered 408",
+        default=60.0,
+        unit="s",
+    )
     max_unread_kib: int = setting(
         _LIMITS,
         kinds.integer(1, 1 << 20),
@@ -286,5 +298,21 @@ def engine_options(settings: Settings) -> EngineOptions:
         "yarn_beta_slow": settings.yarn_beta_slow,
         "max_queue": settings.max_queue,
         "queue_timeout_s": settings.queue_timeout,
+        "request_timeout_s": settings.request_timeout,
+    }
+
+
+def embedder_options(settings: Settings) -> EmbedderOptions:
+    """Return the part of the settings that a model which embeds or reranks takes.
+
+    Its context costs little, so `n_ctx` only ever raises the limit that is automatic.
+    """
+    return {
+        "n_ctx": 0 if settings.n_ctx == 0 else max(settings.n_ctx, _EMBEDDER_N_CTX),
+        "n_ubatch": settings.n_ubatch,
+        "n_threads": settings.threads_batch or settings.threads,
+        "n_gpu_layers": settings.n_gpu_layers,
+        "flash_attn": settings.flash_attn,
+        "max_queue": settings.n_parallel + settings.max_queue,
         "request_timeout_s": settings.request_timeout,
     }

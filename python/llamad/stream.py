@@ -110,16 +110,20 @@ class TokenStream:
         """Return everything that has arrived since the last call as one delta; None if nothing has."""
         if self._n_texts_taken == len(self._texts):
             return None
-        n_tokens = self._n_tokens_taken
-        logprobs = None if self._logprobs is None else tuple(self._logprobs[n_tokens:])
-        return Delta(self.take_text(), self._token_ids[n_tokens:], logprobs)
+        return Delta(self.take_text(), *self.take_tokens())
 
     def take_text(self) -> str:
-        """The same for readers of the text alone."""
+        """Return the text that has arrived since the last call; its tokens are left to `take_tokens`."""
         n_taken = self._n_texts_taken
         self._n_texts_taken = len(self._texts)
-        self._n_tokens_taken = len(self._token_ids)
         return "".join(self._texts[n_taken:])
+
+    def take_tokens(self) -> tuple[list[int], tuple[TokenLogprobs, ...] | None]:
+        """Return the token ids that have arrived since the last call, and their log-probabilities."""
+        n_taken = self._n_tokens_taken
+        self._n_tokens_taken = len(self._token_ids)
+        logprobs = None if self._logprobs is None else tuple(self._logprobs[n_taken:])
+        return self._token_ids[n_taken:], logprobs
 
     async def wait(self) -> Result:
         """Wait for the end and return the result; the deltas need not be read.

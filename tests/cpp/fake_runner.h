@@ -56,6 +56,10 @@ class FakeRunner : public ModelRunner {
                 logits_.at(static_cast<std::size_t>(next_at(task.row))) = 2.0F;
                 logits_.at('?') = 1.0F; // the second choice
             }
+            if (task.sampler == nullptr) {
+                task.logprobs = token_logprobs(logits_, task.token, task.n_logprobs);
+                continue;
+            }
             try {
                 Picked picked = task.sampler->pick(logits_);
                 task.token = picked.token;
@@ -172,6 +176,8 @@ class FakeRunner : public ModelRunner {
 
     void check_batch(std::span<const Row> rows) {
         CHECK(!rows.empty() && std::cmp_less_equal(rows.size(), model_.limits.n_batch));
+        const auto n_outputs = std::ranges::count_if(rows, [](const Row &row) { return row.wants_logits; });
+        CHECK(model_.limits.n_outputs == 0 || n_outputs <= model_.limits.n_outputs);
         for (std::size_t i = 0; i < rows.size(); ++i) {
             const bool continues = i > 0 && rows[i - 1].slot == rows[i].slot;
             CHECK(i == 0 || rows[i - 1].slot <= rows[i].slot);

@@ -11,7 +11,7 @@ struct Row {
     TokenId token;
     Pos pos;
     SlotId slot;
-    bool wants_logits; // the next token is sampled from this row
+    bool wants_logits; // the next token is sampled from this row, or its probability is asked for
 
     bool operator==(const Row &) const = default;
 };

@@ -120,7 +120,7 @@ class DiskStore {
     void stop_writing(const Write &failed, const std::string &reason);
 
     const Options options_;
-    std::size_t max_bytes_ = 0; // of the options, or less where the disk has less
+    std::size_t max_bytes_ = 0;       // of the options, or less where the disk has less
     std::filesystem::path directory_; // of this identity
     FileDescriptor lock_;             // held as long as files are written or read
     EntryId next_id_ = 1;

@@ -176,30 +176,57 @@ void Engine::sample(std::span<const Row> rows) {
     tasks_.clear();
     for (std::size_t i = 0; i < rows.size(); ++i) {
         if (rows[i].wants_logits) {
-            SampleTask &task = tasks_.emplace_back();
-            task.row = i;
-            task.sampler = &scheduler_.slot(rows[i].slot).sequence().sampler();
+            tasks_.push_back(task_for(rows[i], i));
         }
     }
     if (!tasks_.empty()) {
         runner_->sample(tasks_);
     }
     for (SampleTask &task : tasks_) {
-        Slot &slot = scheduler_.slot(rows[task.row].slot);
+        const Row &row = rows[task.row];
+        Slot &slot = scheduler_.slot(row.slot);
+        if (slot.idle()) {
+            continue; // one of its rows before this one failed
+        }
         if (!task.error.empty()) {
             finish(slot, FinishReason::kError, ErrorKind::kGenerationFailed,
                    "sampling failed: " + task.error);
             continue;
         }
-        Sequence &sequence = slot.sequence();
-        const auto reason = sequence.append(task.token, std::move(task.logprobs), *runner_);
-        sequence.charge(1);
-        Metrics::add(metrics_.generated_tokens, 1);
-        if (reason) {
-            finish(slot, *reason);
-        } else if (std::optional<Event> delta = sequence.take_delta()) {
-            outbox_.push_back(std::move(*delta));
+        if (task.sampler != nullptr) {
+            take_token(slot, task);
+            continue;
         }
+        slot.sequence().add_score(std::move(*task.logprobs));
+    }
+}
+
+SampleTask Engine::task_for(const Row &row, std::size_t index) {
+    Sequence &sequence = scheduler_.slot(row.slot).sequence();
+    const auto next = static_cast<std::size_t>(row.pos) + 1;
+    SampleTask task;
+    task.row = index;
+    if (next < sequence.tokens().size()) {
+        task.token = sequence.tokens()[next];
+        task.n_logprobs = sequence.n_prompt_logprobs();
+    } else {
+        task.sampler = &sequence.sampler();
+    }
+    return task;
+}
+
+void Engine::take_token(Slot &slot, SampleTask &task) {
+    Sequence &sequence = slot.sequence();
+    if (sequence.only_scored()) {
+        return finish(slot, FinishReason::kLength);
+    }
+    const auto reason = sequence.append(task.token, std::move(task.logprobs), *runner_);
+    sequence.charge(1);
+    Metrics::add(metrics_.generated_tokens, 1);
+    if (reason) {
+        finish(slot, *reason);
+    } else if (std::optional<Event> delta = sequence.take_delta()) {
+        outbox_.push_back(std::move(*delta));
     }
 }
 

@@ -86,6 +86,8 @@ class Engine {
     void run(std::span<const Row> rows);
     void advance(std::span<const Row> rows);
     void sample(std::span<const Row> rows);
+    SampleTask task_for(const Row &row, std::size_t index);
+    void take_token(Slot &slot, SampleTask &task);
     void make_room(std::span<const Row> rows);
     void isolate_failure(std::span<const Row> rows);
     void roll_back(std::span<const Row> rows);

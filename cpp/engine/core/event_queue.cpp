@@ -1,15 +1,8 @@
 #include "core/event_queue.h"
 
-#include <cerrno>
-#include <cstdint>
 #include <iterator>
-#include <system_error>
 #include <unordered_map>
 #include <utility>
-
-#include <poll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 namespace llamad {
 
@@ -38,57 +31,6 @@ std::vector<Event> join_by_request(std::vector<Event> events) {
 
 } // namespace
 
-EventQueue::EventQueue() : fd_(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
-    if (fd_ < 0) {
-        throw std::system_error(errno, std::generic_category(), "eventfd");
-    }
-}
-
-EventQueue::~EventQueue() { close(fd_); }
-
-void EventQueue::publish(std::vector<Event> &events) {
-    if (events.empty()) {
-        return;
-    }
-    bool was_empty = false;
-    {
-        const std::lock_guard lock(mutex_);
-        was_empty = queue_.empty();
-        if (was_empty) {
-            queue_.swap(events);
-        } else {
-            queue_.insert(queue_.end(), std::make_move_iterator(events.begin()),
-                          std::make_move_iterator(events.end()));
-        }
-    }
-    events.clear();
-    if (was_empty) {
-        wake();
-    }
-}
-
-void EventQueue::wake() const {
-    const std::uint64_t one = 1;
-    // It can only fail by overflow, and then the descriptor is readable as it should be.
-    [[maybe_unused]] const ssize_t written = write(fd_, &one, sizeof(one));
-}
-
-std::vector<Event> EventQueue::drain() {
-    // Clear the descriptor first: an event published in between then causes one wake-up too many,
-    // never one too few.
-    std::uint64_t count = 0;
-    [[maybe_unused]] const ssize_t n_read = read(fd_, &count, sizeof(count));
-    std::vector<Event> events;
-    {
-        const std::lock_guard lock(mutex_);
-        events.swap(queue_);
-    }
-    return join_by_request(std::move(events));
-}
-
-bool EventQueue::wait(std::chrono::milliseconds timeout) const {
-    pollfd entry{.fd = fd_, .events = POLLIN, .revents = 0};
-    return poll(&entry, 1, static_cast<int>(timeout.count())) > 0;
-}
+std::vector<Event> EventQueue::drain() { return join_by_request(Outbox::drain()); }
 
 } // namespace llamad

@@ -1,13 +1,12 @@
-// Events out of the engine: one of the two places in it with a lock.
+// Events out of the engine: with the mailbox the only places in it with a lock.
 #pragma once
 
-#include <chrono>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "core/logprobs.h"
+#include "core/outbox.h"
 #include "core/types.h"
 
 namespace llamad {
@@ -18,6 +17,7 @@ struct End {
     std::string stop_string; // the stop string that matched, if one did
     Usage usage;
     Timings timings;
+    std::vector<TokenLogprobs> prompt_logprobs; // of the prompt's tokens but the first, where asked for
     ErrorKind error = ErrorKind::kNone;
     std::string error_message; // not empty exactly where reason is kError
 };
@@ -31,36 +31,10 @@ struct Event {
     std::unique_ptr<End> end;            // set on the last event of a request
 };
 
-// Threading: publish() belongs to the engine thread and never waits for a consumer; drain(), wait()
-// and fd() may be called from any thread.
-class EventQueue {
+// An outbox whose drain() joins the events of one request into one, in order of first event.
+class EventQueue : public Outbox<Event> {
   public:
-    EventQueue(); // throws std::system_error where the system has no descriptor left
-    EventQueue(const EventQueue &) = delete;
-    EventQueue &operator=(const EventQueue &) = delete;
-    ~EventQueue();
-
-    // Moves the events of one step into the queue and empties `events`. The descriptor becomes
-    // readable once per drain, however many steps come in between: a wake-up costs the consumer
-    // a trip through its event loop.
-    void publish(std::vector<Event> &events);
-
-    // Takes everything there is, events of one request joined into one, in order of first event.
     std::vector<Event> drain();
-
-    // Waits until there is something to drain. False: the time ran out, or a signal came.
-    bool wait(std::chrono::milliseconds timeout) const;
-
-    // Makes wait() return, and the descriptor readable, though there may be nothing to drain.
-    void wake() const;
-
-    // Readable while there is something to drain (an eventfd, for an event loop's reader).
-    int fd() const { return fd_; }
-
-  private:
-    std::mutex mutex_;
-    std::vector<Event> queue_;
-    int fd_;
 };
 
 } // namespace llamad

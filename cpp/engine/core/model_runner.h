@@ -24,7 +24,9 @@ struct RunnerLimits {
     std::int32_t n_ctx = 0;    // tokens per slot
     std::int32_t n_batch = 0;  // most rows in one decode()
     std::int32_t n_ubatch = 0; // rows that the model computes at once: fewer are less efficient
-    bool unified = false;      // the slots share one pool of n_ctx KV cells, else each has its own
+    // Most rows of one decode() that want logits: at least one of every slot.
+    std::int32_t n_outputs = 0;
+    bool unified = false; // the slots share one pool of n_ctx KV cells, else each has its own
     // Whether trim() can drop a tail. Recurrent and hybrid models cannot, nor can a sliding window that has
     // moved on: what a slot or a saved state holds can then only be continued, as a whole.
     bool can_trim = true;
@@ -49,7 +51,7 @@ class ModelRunner {
     // Computes the rows and appends them to their slots' KV streams. At most n_batch rows.
     virtual DecodeStatus decode(std::span<const Row> rows) = 0;
 
-    // Samples rows of the last decode(): fills in token and logprobs, or error, of every task.
+    // Samples or scores rows of the last decode(): fills in what is out in every task.
     virtual void sample(std::span<SampleTask> tasks) = 0;
 
     // Drops positions [from, inf) of a slot. False: this memory cannot, and nothing changed.

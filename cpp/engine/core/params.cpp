@@ -106,8 +106,9 @@ void EngineConfig::validate_rope() const {
 
 void SamplingParams::validate() const {
     if (max_tokens) {
-        require_at_least("max_tokens", *max_tokens, 1);
+        require_at_least("max_tokens", *max_tokens, prompt_logprobs ? 0 : 1);
     }
+    require_range("min_tokens", min_tokens, 0, max_tokens.value_or(std::numeric_limits<std::int32_t>::max()));
     require("temperature", temperature, temperature >= 0, "a number of 0 or more");
     require_at_least("top_k", top_k, -1);
     require("top_p", top_p, top_p > 0 && top_p <= 1, "above 0 and at most 1");
@@ -143,6 +144,9 @@ void SamplingParams::validate() const {
     if (logprobs) {
         require_range("logprobs", *logprobs, 0, kMaxLogprobs);
     }
+    if (prompt_logprobs) {
+        require_range("prompt_logprobs", *prompt_logprobs, 0, kMaxLogprobs);
+    }
     if (stop.size() > kMaxStopStrings) {
         reject("stop", stop.size(), "a list of at most " + std::to_string(kMaxStopStrings) + " strings");
     }
@@ -164,7 +168,7 @@ bool SamplingParams::is_plain_greedy() const {
     // XTC and typical sampling drop the likeliest tokens even at temperature 0; mirostat has its own
     // selection. Top-k, top-p and min-p always keep the likeliest.
     return temperature <= 0 && only_bans && !(penalties && repeat_last_n != 0) && dry_multiplier == 0 &&
-           typical_p == 1 && xtc_probability == 0 && mirostat == 0 && grammar.empty();
+           typical_p == 1 && xtc_probability == 0 && mirostat == 0 && grammar.empty() && min_tokens == 0;
 }
 
 } // namespace llamad

@@ -53,10 +53,33 @@ struct EngineConfig {
     void validate_rope() const;
 };
 
+// Something that a model says.
+struct Trigger {
+    enum class Kind : std::uint8_t { kWord, kPattern };
+    Kind kind = Kind::kWord;
+    std::string text; // of kPattern: ECMAScript; its first group, or all of it, is the beginning
+};
+
+// A part of the output in which nothing triggers.
+struct Thinking {
+    std::string start;             // empty: the model does not think
+    std::vector<std::string> ends; // any of these
+    bool open = false;             // the prompt has begun it
+};
+
+// What a chat template asks of sampling besides what the caller does.
+struct TemplateSampling {
+    std::vector<Trigger> triggers; // not empty: the grammar holds only from where one of these is said
+    Thinking thinking;             // what is said in there triggers nothing
+    std::string grammar_prefix;    // what of the grammar the prompt says already
+    std::vector<TokenId> shown;    // control tokens that are part of the output's text
+};
+
 // How the next token is chosen. Names and defaults are llama.cpp's (common_params_sampling), so that
 // a model card's advice can be pasted.
 struct SamplingParams {
     std::optional<std::int32_t> max_tokens; // none: until the context is full
+    std::int32_t min_tokens = 0;            // no end-of-generation token before so many
     float temperature = 0.8F;               // 0: greedy
     std::int32_t top_k = 40;                // 0 or -1: off
     float top_p = 0.95F;                    // 1: off
@@ -82,6 +105,9 @@ struct SamplingParams {
     std::vector<std::string> stop;                     // never part of the output
     bool ignore_eos = false;                           // never end on an end-of-generation token
     std::optional<std::int32_t> logprobs; // report the taken token's and so many likeliest ones'; none: off
+    // The same for the tokens of the prompt, all of which is computed then; with it max_tokens may be 0.
+    std::optional<std::int32_t> prompt_logprobs;
+    TemplateSampling of_template; // set by prepare_chat(), never by a caller
 
     // Throws ParameterError naming the field and its value.
     void validate() const;

@@ -17,7 +17,7 @@ PrefixCache::PrefixCache(const std::vector<Slot> &slots, const RunnerLimits &lim
 HeldPrefix PrefixCache::longest(const Sequence &sequence) const {
     const HeldPrefix in_slot = longest_in_slots(sequence, /*idle_only=*/false);
     const std::vector<TokenId> &tokens = sequence.tokens();
-    const auto stored = store_->match(tokens, sequence.salt(), tokens.size() - 1);
+    const auto stored = store_->match(tokens, sequence.salt(), sequence.n_most_cached());
     if (!stored || stored->n_shared <= in_slot.n_tokens) {
         return in_slot;
     }
@@ -62,7 +62,7 @@ std::size_t PrefixCache::usable(const Slot &slot, const Sequence &sequence) cons
         return 0;
     }
     const std::size_t n_common = common_prefix(slot.cached(), sequence.tokens());
-    const std::size_t n = std::min(n_common, sequence.tokens().size() - 1);
+    const std::size_t n = std::min(n_common, sequence.n_most_cached());
     const bool in_whole = n == slot.cached().size();
     return in_whole || (limits_.can_trim && n >= slot.n_fixed()) ? n : 0;
 }
@@ -83,7 +83,7 @@ bool PrefixCache::is_coming(const Sequence &sequence, std::size_t n_held) const 
             return false;
         }
         const std::size_t n_common = common_prefix(slot.sequence().tokens(), sequence.tokens());
-        const std::size_t n_coming = std::min(n_common, sequence.tokens().size() - 1);
+        const std::size_t n_coming = std::min(n_common, sequence.n_most_cached());
         const std::size_t n_there = slot.cached().size();
         return n_coming > n_there && n_coming >= kWorthKeeping && 2 * n_held <= n_coming + n_there;
     });

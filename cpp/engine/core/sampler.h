@@ -60,13 +60,14 @@ class Sampler {
     std::int32_t n_logprobs_;
 };
 
-// One row to sample from, and what became of it: the currency between the engine and the runner, which
-// samples all rows of a decode at once.
+// One row to sample from or to score, and what became of it: the currency between the engine and the runner,
+// which does all rows of a decode at once.
 struct SampleTask {
-    std::size_t row = 0;                   // of the last decode(); its wants_logits was set
-    Sampler *sampler = nullptr;            // the request's own; no two tasks share one
-    TokenId token = -1;                    // out
-    std::string error;                     // out: why no token could be taken; empty if one was
+    std::size_t row = 0;          // of the last decode(); its wants_logits was set
+    Sampler *sampler = nullptr;   // the request's own; no two tasks share one; null: `token` is known
+    std::int32_t n_logprobs = -1; // then how many of the likeliest tokens to report beside it
+    TokenId token = -1;           // out, unless it is known
+    std::string error;            // out: why no token could be taken; empty if one was
     std::optional<TokenLogprobs> logprobs; // out, where asked for
 };
 

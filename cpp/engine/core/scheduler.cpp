@@ -188,13 +188,18 @@ Batch Scheduler::plan_prefill(std::size_t budget_while_decoding) {
     const std::size_t budget = n_decoding() > 0 ? std::min(budget_while_decoding, most) : most;
     std::vector<std::pair<const Slot *, std::size_t>> chosen;
     std::size_t room = budget;
+    // Where a prompt's log-probabilities are asked for, each of its rows has logits; else one a slot may.
+    auto room_for_scores = static_cast<std::size_t>(std::max(limits_.n_outputs - limits_.n_slots, 1));
     for (const Slot *slot : prompts_in_turn()) {
+        const bool scored = slot->sequence().n_prompt_logprobs() >= 0;
         const std::size_t n_pending = slot->pending().size();
-        if (!chosen.empty() && n_pending > room) {
+        const std::size_t n_wanted = scored ? std::min(n_pending, room_for_scores) : n_pending;
+        if (n_wanted == 0 || (!chosen.empty() && n_wanted > room)) {
             continue;
         }
-        chosen.emplace_back(slot, std::min(n_pending, room));
+        chosen.emplace_back(slot, std::min(n_wanted, room));
         room -= chosen.back().second;
+        room_for_scores -= scored ? chosen.back().second : 0;
     }
     std::sort(chosen.begin(), chosen.end(),
               [](const auto &a, const auto &b) { return a.first->id() < b.first->id(); });

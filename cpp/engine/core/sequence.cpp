@@ -11,8 +11,20 @@ Sequence::Sequence(std::unique_ptr<Request> request, std::int32_t n_ctx, std::sh
       any_started_(std::move(request->any_started)), tokens_(std::move(request->prompt)),
       n_prompt_(static_cast<std::int32_t>(tokens_.size())),
       n_most_tokens_(n_prompt_ + std::min(request->max_tokens, n_ctx - n_prompt_)), stream_(request->stream),
+      n_prompt_logprobs_(request->n_prompt_logprobs),
       sampler_(std::move(request->chain), std::move(request->forbidden), request->n_logprobs),
-      stop_matcher_(std::move(request->stop)), submitted_at_(request->submitted_at) {}
+      shown_(std::move(request->shown)), stop_matcher_(std::move(request->stop)),
+      submitted_at_(request->submitted_at) {}
+
+std::size_t Sequence::n_most_cached() const {
+    const std::size_t n_before_last = tokens_.size() - 1;
+    return n_prompt_logprobs_ < 0 ? n_before_last : std::min(n_before_last, prompt_logprobs_.size());
+}
+
+bool Sequence::wants_score(std::size_t pos) const {
+    return n_prompt_logprobs_ >= 0 && pos + 1 < static_cast<std::size_t>(n_prompt_) &&
+           pos >= prompt_logprobs_.size();
+}
 
 void Sequence::start(std::size_t n_cached) {
     if (!started_at_) {
@@ -37,7 +49,8 @@ std::optional<FinishReason> Sequence::append(TokenId token, std::optional<TokenL
         return FinishReason::kStop;
     }
     fresh_text_.clear();
-    detokenizer_.push(runner.token_bytes(token), fresh_text_);
+    const auto shown = shown_.find(token);
+    detokenizer_.push(shown == shown_.end() ? runner.token_bytes(token) : shown->second, fresh_text_);
     matched_stop_ = stop_matcher_.push(fresh_text_, undelivered_text_);
     if (matched_stop_) {
         return FinishReason::kStop;
@@ -82,6 +95,7 @@ Event Sequence::finish(FinishReason reason, ErrorKind error, std::string error_m
     end->stop_string = matched_stop_ ? stop_matcher_.stop(*matched_stop_) : std::string();
     end->usage = {.prompt_tokens = n_prompt_, .completion_tokens = n_generated(), .cached_tokens = n_cached_};
     end->timings = timings();
+    end->prompt_logprobs = std::move(prompt_logprobs_);
     end->error = error;
     end->error_message = std::move(error_message);
     Event event = take_undelivered();

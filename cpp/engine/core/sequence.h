@@ -4,6 +4,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "core/detokenizer.h"
@@ -44,6 +46,17 @@ class Sequence {
 
     Sampler &sampler() { return sampler_; }
 
+    // How many of its tokens may come from elsewhere than being computed: all but the last one, or, where the
+    // prompt's log-probabilities are asked for, those that are known.
+    std::size_t n_most_cached() const;
+    // Whether the probability of the prompt's token after position `pos` is asked for, and not known yet.
+    bool wants_score(std::size_t pos) const;
+    std::int32_t n_prompt_logprobs() const { return n_prompt_logprobs_; }
+    // Takes it; they come in the order of the positions.
+    void add_score(TokenLogprobs logprobs) { prompt_logprobs_.push_back(std::move(logprobs)); }
+    // Whether there is nothing to generate.
+    bool only_scored() const { return n_most_tokens_ == n_prompt_; }
+
     // Takes a sampled token. Returns why the generation ends with it, if it does.
     std::optional<FinishReason> append(TokenId token, std::optional<TokenLogprobs> logprobs,
                                        const ModelRunner &runner);
@@ -70,7 +83,10 @@ class Sequence {
     std::int32_t n_cached_ = 0;
     std::int32_t n_most_tokens_; // of prompt and completion together
     bool stream_;
+    std::int32_t n_prompt_logprobs_;
+    std::vector<TokenLogprobs> prompt_logprobs_;
     Sampler sampler_;
+    std::unordered_map<TokenId, std::string> shown_;
     Detokenizer detokenizer_;
     StopMatcher stop_matcher_;
     std::optional<std::size_t> matched_stop_;

@@ -34,10 +34,11 @@ void Slot::clear() {
 void Slot::append_rows(std::size_t n, Batch &batch) const {
     const std::span<const TokenId> tokens = pending();
     for (std::size_t i = 0; i < n; ++i) {
+        const std::size_t pos = cached_.size() + i;
         batch.push_back({.token = tokens[i],
-                         .pos = static_cast<Pos>(cached_.size() + i),
+                         .pos = static_cast<Pos>(pos),
                          .slot = id_,
-                         .wants_logits = i + 1 == tokens.size()});
+                         .wants_logits = i + 1 == tokens.size() || sequence_->wants_score(pos)});
     }
 }
 

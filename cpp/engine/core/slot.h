@@ -49,7 +49,8 @@ class Slot {
     // Records that the stream has been emptied.
     void clear();
 
-    // Appends rows for the next `n` pending tokens; the last token that is pending wants logits.
+    // Appends rows for the next `n` pending tokens; the last token that is pending wants logits, and so do
+    // those of the prompt where their successors' log-probabilities are asked for.
     void append_rows(std::size_t n, Batch &batch) const;
 
   private:

@@ -1,10 +1,12 @@
 #include "llama/llama_engine.h"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 #include <string>
 #include <utility>
 
+#include "chat/answer_grammar.h"
 #include "core/errors.h"
 #include "llama/llama_runner.h"
 #include "llama/prefix_store.h"
@@ -28,12 +30,15 @@ LlamaEngine::LlamaEngine(const EngineConfig &config, const LlamaModel::Progress 
     : id_(next_engine_id()) {
     config.validate();
     auto model = std::make_shared<const LlamaModel>(config, progress);
-    auto chat_template = std::make_unique<const ChatTemplate>(*model, config.chat_template);
+    model->require_text_generation();
+    auto chat_template = std::make_unique<const ChatTemplate>(model, config.chat_template);
     auto runner = std::make_unique<LlamaRunner>(model, config);
     info_ = model->info();
     info_.n_ctx = runner->limits().n_ctx;
     info_.n_parallel = config.n_parallel;
     info_.has_chat_template = chat_template->is_models_own();
+    info_.has_tools_template = chat_template->knows_tools();
+    info_.thinks = chat_template->thinks();
     loaded_ = std::make_shared<const Loaded>(Loaded{std::move(model), std::move(chat_template)});
     const MakeStore make_store = prefix_store(config, runner->limits());
     engine_ = std::make_unique<Engine>(std::move(runner),
@@ -52,18 +57,21 @@ std::shared_ptr<const LlamaEngine::Loaded> LlamaEngine::loaded() const {
     return loaded_;
 }
 
-Prepared LlamaEngine::prepare(std::string_view prompt, const SamplingParams &params,
-                              const RequestOptions &options) const {
-    const std::shared_ptr<const Loaded> with = loaded();
-    // A long text that cannot fit is not tokenized: some tokenizers recurse once per letter of a word.
+// A long text that cannot fit is not tokenized: some tokenizers recurse once per letter of a word.
+void LlamaEngine::require_room(const LlamaModel &model, std::size_t n_bytes) const {
     // Twice, because a token may stand for text with more white space than its own.
-    const std::size_t most_that_fits =
-        2 * with->model->longest_token() * static_cast<std::size_t>(info_.n_ctx);
-    if (prompt.size() > std::max(most_that_fits, kAlwaysTokenized)) {
-        throw ContextLengthError("prompt", "the prompt of " + std::to_string(prompt.size()) +
+    const std::size_t most_that_fits = 2 * model.longest_token() * static_cast<std::size_t>(info_.n_ctx);
+    if (n_bytes > std::max(most_that_fits, kAlwaysTokenized)) {
+        throw ContextLengthError("prompt", "the prompt of " + std::to_string(n_bytes) +
                                                " bytes cannot fit into the context of " +
                                                std::to_string(info_.n_ctx) + " tokens; shorten it");
     }
+}
+
+Prepared LlamaEngine::prepare(std::string_view prompt, const SamplingParams &params,
+                              const RequestOptions &options) const {
+    const std::shared_ptr<const Loaded> with = loaded();
+    require_room(*with->model, prompt.size());
     return prepare(with->model->tokenize(prompt, /*add_special=*/true, /*parse_special=*/true), params,
                    options);
 }
@@ -75,15 +83,42 @@ Prepared LlamaEngine::prepare(std::vector<TokenId> prompt, const SamplingParams 
     return {std::move(prompt), std::move(requests), id_};
 }
 
-Prepared LlamaEngine::prepare_chat(std::string_view messages_json, SamplingParams params,
+Prepared LlamaEngine::prepare_chat(std::string_view conversation_json, SamplingParams params,
                                    const RequestOptions &options) const {
-    ChatPrompt prompt = loaded()->chat_template->apply(messages_json);
+    ChatPrompt prompt = loaded()->chat_template->apply(conversation_json);
     params.stop.insert(params.stop.end(), prompt.stops.begin(), prompt.stops.end());
-    return prepare(prompt.text, params, options);
+    const bool is_answers = !params.grammar.empty(); // rather than the tool calls'
+    if (is_answers && prompt.calls_tools) {
+        throw ParameterError("response_format",
+                             "response_format, or another grammar, cannot be combined with tools");
+    }
+    if (!is_answers) {
+        params.grammar = std::move(prompt.grammar);
+    } else if (prompt.may_think) {
+        params.grammar = after_thinking(params.grammar, prompt.sampling.thinking);
+    }
+    params.of_template = std::move(prompt.sampling);
+    try {
+        Prepared prepared = prepare(prompt.text, params, options);
+        prepared.format = std::move(prompt.format);
+        return prepared;
+    } catch (const GrammarError &error) {
+        if (is_answers) {
+            throw;
+        }
+        throw ParameterError("tools", std::string("the tools cannot be used: ") + error.what());
+    }
 }
 
-std::string LlamaEngine::apply_template(std::string_view messages_json) const {
-    return loaded()->chat_template->apply(messages_json).text;
+std::string LlamaEngine::apply_template(std::string_view conversation_json) const {
+    return loaded()->chat_template->apply(conversation_json).text;
+}
+
+Prepared LlamaEngine::prepare_infill(std::string_view prefix, std::string_view suffix,
+                                     const SamplingParams &params, const RequestOptions &options) const {
+    const std::shared_ptr<const Loaded> with = loaded();
+    require_room(*with->model, prefix.size() + suffix.size());
+    return prepare(with->model->infill_prompt(prefix, suffix), params, options);
 }
 
 std::vector<TokenId> LlamaEngine::tokenize(std::string_view text, bool add_special,
@@ -95,16 +130,47 @@ std::string LlamaEngine::detokenize(std::span<const TokenId> tokens, bool specia
     return loaded()->model->detokenize(tokens, special);
 }
 
-std::vector<RequestId> LlamaEngine::submit(Prepared &prepared) {
-    if (prepared.engine_id != id_) {
-        throw ParameterError("prepared", "the request was prepared by another engine");
+std::vector<std::string> LlamaEngine::token_pieces(std::span<const TokenId> tokens) const {
+    const std::shared_ptr<const Loaded> with = loaded();
+    std::vector<std::string> pieces;
+    pieces.reserve(tokens.size());
+    for (const TokenId token : tokens) {
+        pieces.push_back(with->model->written_out(token));
     }
-    if (prepared.requests.empty()) {
-        throw ParameterError("prepared", "the request has been submitted before; prepare a new one");
+    return pieces;
+}
+
+std::vector<RequestId> LlamaEngine::submit(std::span<Prepared *const> prepared) {
+    std::vector<std::unique_ptr<Request>> requests;
+    RequestId first = 0;
+    try {
+        for (Prepared *one : prepared) {
+            if (one->engine_id != id_) {
+                throw ParameterError("prepared", "the request was prepared by another engine");
+            }
+            // Null: it stands in the list twice.
+            if (one->requests.empty() || one->requests.front() == nullptr) {
+                throw ParameterError("prepared", "the request has been submitted before; prepare a new one");
+            }
+            std::ranges::move(one->requests, std::back_inserter(requests));
+        }
+        first = engine_->submit(requests);
+    } catch (...) {
+        auto next = requests.begin();
+        for (Prepared *one : prepared) {
+            for (std::unique_ptr<Request> &taken : one->requests) {
+                if (taken == nullptr) {
+                    taken = std::move(*next++);
+                }
+            }
+        }
+        throw;
     }
-    std::vector<RequestId> ids(prepared.requests.size());
-    std::iota(ids.begin(), ids.end(), engine_->submit(prepared.requests));
-    prepared.requests.clear();
+    for (Prepared *one : prepared) {
+        one->requests.clear();
+    }
+    std::vector<RequestId> ids(requests.size());
+    std::iota(ids.begin(), ids.end(), first);
     return ids;
 }
 

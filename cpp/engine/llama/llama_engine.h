@@ -32,7 +32,8 @@ struct Prepared {
     std::vector<TokenId> prompt;
     std::size_t n;                                  // completions
     std::vector<std::unique_ptr<Request>> requests; // one for each; empty once accepted
-    std::uint64_t engine_id; // of the one that prepared it; its address may have been reused
+    std::uint64_t engine_id;                  // of the one that prepared it; its address may have been reused
+    std::shared_ptr<const ChatFormat> format; // of a chat's output; null: that is the answer as it is
 };
 
 // Threading: every method may be called from any thread. Preparing takes milliseconds and runs on the
@@ -54,16 +55,22 @@ class LlamaEngine {
                      const RequestOptions &options) const;
     Prepared prepare(std::vector<TokenId> prompt, const SamplingParams &params,
                      const RequestOptions &options) const;
-    Prepared prepare_chat(std::string_view messages_json, SamplingParams params,
+    // `conversation_json`: see read_conversation().
+    Prepared prepare_chat(std::string_view conversation_json, SamplingParams params,
                           const RequestOptions &options) const;
-    std::string apply_template(std::string_view messages_json) const;
+    std::string apply_template(std::string_view conversation_json) const;
+    // What comes between two texts; only for models that were trained for it.
+    Prepared prepare_infill(std::string_view prefix, std::string_view suffix, const SamplingParams &params,
+                            const RequestOptions &options) const;
     std::vector<TokenId> tokenize(std::string_view text, bool add_special, bool parse_special) const;
     std::string detokenize(std::span<const TokenId> tokens, bool special) const;
+    // The bytes of each token, control tokens written out; part of a character may be in one.
+    std::vector<std::string> token_pieces(std::span<const TokenId> tokens) const;
 
-    // Accepts every completion or none; returns their ids. Throws QueueFullError, after which `prepared` may
-    // be submitted again, EngineClosedError, or ParameterError where another engine prepared it or it has
-    // been accepted before.
-    std::vector<RequestId> submit(Prepared &prepared);
+    // Accepts every completion of all of them or none; returns their ids in order. Throws QueueFullError,
+    // after which they may be submitted again, EngineClosedError, or ParameterError where another engine
+    // prepared one, one has been accepted before, or there could never be room for so many.
+    std::vector<RequestId> submit(std::span<Prepared *const> prepared);
     void cancel(RequestId id) { engine_->cancel(id); }
 
     EventQueue &events() { return engine_->events(); }
@@ -79,6 +86,7 @@ class LlamaEngine {
     };
     // Keeps the model alive while the caller works with it, also if close() comes in between.
     std::shared_ptr<const Loaded> loaded() const;
+    void require_room(const LlamaModel &model, std::size_t n_bytes) const;
 
     const std::uint64_t id_; // unique in this process
     ModelInfo info_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <utility>
 
 #include "llama.h"
@@ -14,6 +15,25 @@
 namespace llamad {
 
 namespace {
+
+const char *vocab_type_name(enum llama_vocab_type type) {
+    switch (type) {
+    case LLAMA_VOCAB_TYPE_SPM:
+        return "spm";
+    case LLAMA_VOCAB_TYPE_BPE:
+        return "bpe";
+    case LLAMA_VOCAB_TYPE_WPM:
+        return "wpm";
+    case LLAMA_VOCAB_TYPE_UGM:
+        return "ugm";
+    case LLAMA_VOCAB_TYPE_RWKV:
+        return "rwkv";
+    case LLAMA_VOCAB_TYPE_PLAMO2:
+        return "plamo2";
+    default:
+        return "other";
+    }
+}
 
 std::string metadata(const llama_model *model, const char *key) {
     std::array<char, 256> value{};
@@ -45,22 +65,37 @@ LlamaModel::LlamaModel(const EngineConfig &config, const Progress &progress)
         throw ModelLoadError("cannot load " + path_ + ": " + errors.text("loading was given up"));
     }
     vocab_ = llama_model_get_vocab(model_.get());
-    require_text_generation();
+    if (llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_NONE) {
+        throw ModelLoadError(path_ + " cannot be used: it has no tokenizer");
+    }
     index_vocabulary();
 }
 
 void LlamaModel::Deleter::operator()(llama_model *model) const { llama_model_free(model); }
 
+ModelKind LlamaModel::kind() const {
+    return kind_of(metadata(model_.get(), "general.architecture"), pooling());
+}
+
+Pooling LlamaModel::pooling() const {
+    const std::string key = metadata(model_.get(), "general.architecture") + ".pooling_type";
+    const std::string value = metadata(model_.get(), key.c_str());
+    std::int64_t number = 0;
+    std::from_chars(value.data(), value.data() + value.size(), number);
+    return pooling_of(number);
+}
+
 void LlamaModel::require_text_generation() const {
-    const char *problem = nullptr;
-    if (llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_NONE) {
-        problem = "it has no tokenizer";
+    std::string problem;
+    if (kind() != ModelKind::kGenerate) {
+        problem = std::string("it is made for ") +
+                  (kind() == ModelKind::kEmbed ? "embeddings" : "reranking") + "; load it as an embedder";
     } else if (llama_model_has_encoder(model_.get())) {
         problem = "encoder and encoder-decoder models are not supported";
     } else if (llama_model_is_diffusion(model_.get())) {
         problem = "diffusion models are not supported";
     }
-    if (problem != nullptr) {
+    if (!problem.empty()) {
         throw ModelLoadError(path_ + " cannot generate text: " + problem + " (architecture " +
                              metadata(model_.get(), "general.architecture") + ")");
     }
@@ -107,7 +142,17 @@ ModelInfo LlamaModel::info() const {
                    .n_vocab = n_vocab(),
                    .n_ctx_train = llama_model_n_ctx_train(model_.get()),
                    .has_chat_template = llama_model_chat_template(model_.get(), nullptr) != nullptr,
+                   .can_infill = can_infill(),
+                   .quantization = quantization_name(llama_model_ftype(model_.get()) & ~LLAMA_FTYPE_GUESSED),
+                   .vocab_type = vocab_type_name(llama_vocab_type(vocab_)),
+                   .bos_token = {},
+                   .eos_token = {},
                    .devices = {}};
+    const auto text_of = [this](TokenId token) {
+        return token == LLAMA_TOKEN_NULL ? std::string() : piece(token, /*special=*/true);
+    };
+    info.bos_token = text_of(llama_vocab_bos(vocab_));
+    info.eos_token = text_of(llama_vocab_eos(vocab_));
     for (std::size_t i = 0; n_gpu_layers_ != 0 && i < ggml_backend_dev_count(); ++i) {
         ggml_backend_dev_t device = ggml_backend_dev_get(i);
         if (ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_GPU) {
@@ -140,15 +185,60 @@ std::string LlamaModel::detokenize(std::span<const TokenId> tokens, bool special
     std::string text;
     Detokenizer detokenizer;
     for (const TokenId token : tokens) {
-        if (token < 0 || token >= n_vocab()) {
-            throw ParameterError("token_ids", "token_ids must be ids from 0 to " +
-                                                  std::to_string(n_vocab() - 1) + ", got " +
-                                                  std::to_string(token));
-        }
+        require_token(token);
         detokenizer.push(piece(token, special), text);
     }
     detokenizer.flush(text);
     return text;
+}
+
+void LlamaModel::require_token(TokenId token) const {
+    if (token < 0 || token >= n_vocab()) {
+        throw ParameterError("token_ids", "token_ids must be ids from 0 to " + std::to_string(n_vocab() - 1) +
+                                              ", got " + std::to_string(token));
+    }
+}
+
+std::string LlamaModel::written_out(TokenId token) const {
+    require_token(token);
+    return piece(token, /*special=*/true);
+}
+
+std::vector<TokenId> LlamaModel::control_tokens(const std::vector<std::string> &words) const {
+    std::vector<TokenId> found;
+    for (const std::string &word : words) {
+        const std::vector<TokenId> tokens = tokenize(word, /*add_special=*/false, /*parse_special=*/true);
+        if (tokens.size() == 1 && token_bytes(tokens.front()).empty()) {
+            found.push_back(tokens.front());
+        }
+    }
+    return found;
+}
+
+bool LlamaModel::can_infill() const {
+    return llama_vocab_fim_pre(vocab_) != LLAMA_TOKEN_NULL &&
+           llama_vocab_fim_suf(vocab_) != LLAMA_TOKEN_NULL && llama_vocab_fim_mid(vocab_) != LLAMA_TOKEN_NULL;
+}
+
+std::vector<TokenId> LlamaModel::infill_prompt(std::string_view prefix, std::string_view suffix) const {
+    if (!can_infill()) {
+        throw ParameterError("suffix", "suffix needs a model with tokens for filling in the middle, and this "
+                                       "one has none");
+    }
+    std::vector<TokenId> prompt;
+    const auto add_text = [&](std::string_view text) {
+        const std::vector<TokenId> tokens = tokenize(text, /*add_special=*/false, /*parse_special=*/false);
+        prompt.insert(prompt.end(), tokens.begin(), tokens.end());
+    };
+    if (llama_vocab_get_add_bos(vocab_)) {
+        prompt.push_back(llama_vocab_bos(vocab_));
+    }
+    prompt.push_back(llama_vocab_fim_pre(vocab_));
+    add_text(prefix);
+    prompt.push_back(llama_vocab_fim_suf(vocab_));
+    add_text(suffix);
+    prompt.push_back(llama_vocab_fim_mid(vocab_));
+    return prompt;
 }
 
 std::string_view LlamaModel::token_bytes(TokenId token) const {

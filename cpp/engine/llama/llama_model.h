@@ -11,6 +11,7 @@
 
 #include "core/params.h"
 #include "core/types.h"
+#include "llama/model_metadata.h"
 
 // Declared instead of included: who uses a model need not see llama.cpp.
 struct llama_model;
@@ -29,6 +30,13 @@ struct ModelInfo {
     std::int32_t n_ctx_train = 0; // tokens the model was trained for
     std::int32_t n_parallel = 0;
     bool has_chat_template = false;
+    bool has_tools_template = false; // the chat template knows tools
+    bool thinks = false;             // the chat template has a part for reasoning
+    bool can_infill = false;         // there are tokens for filling in the middle
+    std::string quantization;        // "Q4_1"
+    std::string vocab_type;          // spm, bpe, wpm, ugm, rwkv, plamo2
+    std::string bos_token;           // its text; empty: none
+    std::string eos_token;
     std::vector<std::string> devices; // that hold weights: "CPU", "CUDA0", ...
 };
 
@@ -41,6 +49,13 @@ class LlamaModel {
     // Blocks while the weights are read. Throws ModelError.
     LlamaModel(const EngineConfig &config, const Progress &progress);
 
+    // Throws ModelLoadError where the model is made for something else than generating text.
+    void require_text_generation() const;
+
+    // What its file says it is made for, and how it pools.
+    ModelKind kind() const;
+    Pooling pooling() const;
+
     llama_model *get() const { return model_.get(); }
     const llama_vocab *vocab() const { return vocab_; }
     ModelInfo info() const;
@@ -52,6 +67,16 @@ class LlamaModel {
     // Valid UTF-8. `special`: control tokens are written out. Throws ParameterError for an id that is
     // not in the vocabulary.
     std::string detokenize(std::span<const TokenId> tokens, bool special) const;
+
+    // The token's bytes, control tokens written out. Throws ParameterError as detokenize() does.
+    std::string written_out(TokenId token) const;
+
+    // The control tokens among these words.
+    std::vector<TokenId> control_tokens(const std::vector<std::string> &words) const;
+
+    // Text to be filled in between two others, as the model was trained for it. Throws ParameterError where
+    // it was not.
+    std::vector<TokenId> infill_prompt(std::string_view prefix, std::string_view suffix) const;
 
     // The token's bytes without control tokens; requires 0 <= token < n_vocab().
     std::string_view token_bytes(TokenId token) const;
@@ -68,8 +93,9 @@ class LlamaModel {
     std::vector<TokenId> suppressed_tokens() const;
 
   private:
-    void require_text_generation() const;
     void index_vocabulary();
+    void require_token(TokenId token) const;
+    bool can_infill() const;
     std::string piece(TokenId token, bool special) const;
 
     struct Deleter {

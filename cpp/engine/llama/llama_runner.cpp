@@ -8,17 +8,20 @@
 #include <thread>
 #include <utility>
 
-#include <sched.h>
-
 #include "ggml-backend.h"
 
 #include "core/errors.h"
 #include "llama/llama_log.h"
+#include "llama/processors.h"
 #include "llama/row_sampling.h"
 
 namespace llamad {
 
 namespace {
+
+// Rows of a prompt whose log-probabilities are computed at once. 64 is the least at which attention on a CPU
+// is efficient; each takes the room of a row of logits.
+constexpr std::uint32_t kScoredRows = 64;
 
 // Bytes that copy() keeps for the next time.
 constexpr std::size_t kMostScratch = std::size_t{64} << 20;
@@ -31,16 +34,6 @@ ggml_type cache_type(const std::string &name) {
         }
     }
     throw ParameterError("cache_type", "unknown cache type " + name);
-}
-
-// The processors that this process may run on: fewer than the machine's under taskset or in a cpuset.
-std::int32_t available_processors() {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof(set), &set) == 0) {
-        return std::max(1, CPU_COUNT(&set));
-    }
-    return std::max(1, static_cast<std::int32_t>(std::thread::hardware_concurrency()));
 }
 
 void set_rope(const EngineConfig &config, llama_context_params &params) {
@@ -64,9 +57,8 @@ llama_context_params context_params(const EngineConfig &config, std::int32_t n_c
     params.n_ctx = static_cast<std::uint32_t>(n_ctx) * (config.kv_unified ? 1 : params.n_seq_max);
     params.n_batch = static_cast<std::uint32_t>(config.n_batch);
     params.n_ubatch = static_cast<std::uint32_t>(std::min(config.n_ubatch, config.n_batch));
-    // At most one row of a slot wants logits: without this the compute buffer has room for n_batch
-    // rows of logits, 100 MB for a vocabulary of 49k.
-    params.n_outputs_max = params.n_seq_max;
+    // Without this the compute buffer has room for n_batch rows of logits, 400 MB for a vocabulary of 49k.
+    params.n_outputs_max = params.n_seq_max + kScoredRows;
     params.n_threads = config.n_threads > 0 ? config.n_threads : available_processors();
     params.n_threads_batch = config.n_threads_batch > 0 ? config.n_threads_batch : params.n_threads;
     params.flash_attn_type = config.flash_attn == "on"    ? LLAMA_FLASH_ATTN_TYPE_ENABLED
@@ -109,6 +101,7 @@ LlamaRunner::LlamaRunner(std::shared_ptr<const LlamaModel> model, const EngineCo
                .n_ctx = n_ctx,
                .n_batch = static_cast<std::int32_t>(llama_n_batch(context_.get())),
                .n_ubatch = static_cast<std::int32_t>(llama_n_ubatch(context_.get())),
+               .n_outputs = static_cast<std::int32_t>(params.n_outputs_max),
                .unified = config.kv_unified,
                .can_trim = can_trim(config)};
     limits_.can_trim_states = limits_.can_trim && llama_model_n_swa(model_->get()) == 0;

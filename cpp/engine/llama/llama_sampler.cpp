@@ -7,8 +7,6 @@
 #include <string>
 #include <utility>
 
-#include "core/errors.h"
-#include "core/grammar_check.h"
 #include "core/logit_scan.h"
 
 namespace llamad {
@@ -32,12 +30,19 @@ std::int32_t penalty_look_back(const SamplingParams &params, std::int32_t n_ctx)
     return params.mirostat != 0 ? 0 : look_back(params.repeat_last_n, n_ctx); // mirostat's chain has none
 }
 
-std::vector<std::pair<TokenId, float>> all_biases(const SamplingParams &params,
-                                                  std::span<const TokenId> forbidden) {
-    std::vector<std::pair<TokenId, float>> biases = params.logit_bias;
+using Biases = std::vector<std::pair<TokenId, float>>;
+
+Biases bans(std::span<const TokenId> forbidden) {
+    Biases biases;
     for (const TokenId token : forbidden) {
         biases.emplace_back(token, kImpossible);
     }
+    return biases;
+}
+
+Biases all_biases(const SamplingParams &params, std::span<const TokenId> forbidden) {
+    Biases biases = bans(forbidden);
+    biases.insert(biases.begin(), params.logit_bias.begin(), params.logit_bias.end());
     return biases;
 }
 
@@ -56,16 +61,12 @@ llama_sampler_ptr empty_chain() {
     return llama_sampler_ptr(llama_sampler_chain_init(params));
 }
 
-llama_sampler_ptr make_grammar(const llama_vocab *vocab, const std::string &grammar) {
-    if (grammar.empty()) {
-        return nullptr;
+std::optional<LogitEdits> make_early(const LlamaSamplerChain::Vocabulary &vocabulary,
+                                     const SamplingParams &params) {
+    if (params.min_tokens == 0) {
+        return std::nullopt;
     }
-    check_grammar(grammar);
-    llama_sampler_ptr sampler(llama_sampler_init_grammar(vocab, grammar.c_str(), "root"));
-    if (sampler == nullptr) { // all that llama.cpp says is that it failed
-        throw GrammarError("grammar", "grammar is not valid GBNF with a rule named \"root\"");
-    }
-    return sampler;
+    return LogitEdits(bans(vocabulary.ends), {}, vocabulary.size, 0);
 }
 
 llama_sampler_ptr make_to_top_k(const llama_vocab *vocab, const SamplingParams &params, std::int32_t n_ctx) {
@@ -144,8 +145,12 @@ LlamaSamplerChain::LlamaSamplerChain(const Vocabulary &vocabulary, const Samplin
     : n_vocab_(static_cast<std::size_t>(vocabulary.size)),
       edits_(all_biases(params, vocabulary.forbidden), params, vocabulary.size,
              penalty_look_back(params, n_ctx)),
-      shortlist_(params, vocabulary.size), grammar_(make_grammar(vocabulary.llama, params.grammar)),
-      to_top_k_(make_to_top_k(vocabulary.llama, params, n_ctx)), rest_(make_rest(vocabulary.size, params)) {
+      early_(make_early(vocabulary, params)), n_early_(params.min_tokens),
+      shortlist_(params, vocabulary.size), to_top_k_(make_to_top_k(vocabulary.llama, params, n_ctx)),
+      rest_(make_rest(vocabulary.size, params)) {
+    if (!params.grammar.empty()) {
+        grammar_.emplace(vocabulary.llama, params);
+    }
     // More of a long prompt would only be forgotten again.
     const std::int32_t furthest =
         std::max(look_back(params.repeat_last_n, n_ctx), look_back(params.dry_penalty_last_n, n_ctx));
@@ -159,18 +164,25 @@ LlamaSamplerChain::LlamaSamplerChain(const LlamaModel &model, const SamplingPara
                                      std::span<const TokenId> prompt, std::int32_t n_ctx)
     : LlamaSamplerChain({.llama = model.vocab(),
                          .size = model.n_vocab(),
-                         .forbidden = forbidden_tokens(model, params.ignore_eos)},
+                         .forbidden = forbidden_tokens(model, params.ignore_eos),
+                         .ends = model.end_of_generation_tokens()},
                         params, prompt, n_ctx) {}
 
 TokenId LlamaSamplerChain::sample(std::span<float> logits) {
     if (logits.size() != n_vocab_) {
         throw std::runtime_error("the model returned no logits");
     }
+    if (n_early_ == 0) {
+        early_.reset();
+    }
     const EditedRow row(edits_, logits);
+    const std::optional<EditedRow> no_end =
+        early_ ? std::optional<EditedRow>(std::in_place, *early_, logits) : std::nullopt;
     TokenId token = draw(shortlist_.list(logits));
-    if (grammar_ != nullptr) {
+    if (grammar_) {
         token = follow_grammar(token, logits);
     }
+    n_early_ -= n_early_ > 0 ? 1 : 0;
     edits_.accept(token);
     llama_sampler_accept(to_top_k_.get(), token);
     llama_sampler_accept(rest_.get(), token);
@@ -179,29 +191,14 @@ TokenId LlamaSamplerChain::sample(std::span<float> logits) {
 
 TokenId LlamaSamplerChain::follow_grammar(TokenId token, std::span<const float> logits) {
     const double started = thread_seconds();
-    if (!grammar_allows(token)) {
-        token = draw(shortlist_.list_allowed(logits, [this](auto &array) { keep_allowed(array); }));
+    if (!grammar_->allows(token)) {
+        token = draw(shortlist_.list_allowed(logits, [this](auto &array) { grammar_->keep_allowed(array); }));
     }
-    llama_sampler_accept(grammar_.get(), token);
+    grammar_->accept(token);
     if (thread_seconds() - started > kMostGrammarSeconds) {
         throw std::runtime_error("the grammar takes too long to follow: it can be read in too many ways");
     }
     return token;
-}
-
-bool LlamaSamplerChain::grammar_allows(TokenId token) {
-    llama_token_data candidate{token, 0.0F, 0.0F};
-    llama_token_data_array array{&candidate, 1, -1, false};
-    llama_sampler_apply(grammar_.get(), &array);
-    return candidate.logit > kImpossible;
-}
-
-void LlamaSamplerChain::keep_allowed(llama_token_data_array &array) {
-    llama_sampler_apply(grammar_.get(), &array);
-    const auto *end =
-        std::remove_if(array.data, array.data + array.size,
-                       [](const llama_token_data &candidate) { return !(candidate.logit > kImpossible); });
-    array.size = static_cast<std::size_t>(end - array.data);
 }
 
 TokenId LlamaSamplerChain::draw(Listed listed) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -10,6 +11,7 @@
 
 #include "core/params.h"
 #include "core/sampler.h"
+#include "llama/grammar.h"
 #include "llama/llama_model.h"
 #include "llama/logit_edits.h"
 #include "llama/shortlist.h"
@@ -27,6 +29,7 @@ class LlamaSamplerChain final : public SamplerChain {
         const llama_vocab *llama = nullptr; // read for a grammar and for DRY alone
         std::int32_t size = 0;
         std::vector<TokenId> forbidden; // never taken
+        std::vector<TokenId> ends;      // not taken before params.min_tokens
     };
 
     // `prompt` is what the penalties and DRY look back at. `n_ctx` is what a look-back of -1 means.
@@ -44,18 +47,18 @@ class LlamaSamplerChain final : public SamplerChain {
     // Throws std::runtime_error where no token can be taken, or the grammar takes too long.
     TokenId sample(std::span<float> logits) override;
 
-    bool is_slow() const override { return grammar_ != nullptr || !shortlist_.is_short(); }
+    bool is_slow() const override { return (grammar_ && !grammar_->waiting()) || !shortlist_.is_short(); }
 
   private:
     TokenId follow_grammar(TokenId token, std::span<const float> logits);
-    bool grammar_allows(TokenId token);
-    void keep_allowed(llama_token_data_array &array);
     TokenId draw(Listed listed);
 
     std::size_t n_vocab_;
     LogitEdits edits_;
+    std::optional<LogitEdits> early_; // what forbids an end, while it does
+    std::int32_t n_early_;            // for so many tokens more
     Shortlist shortlist_;
-    llama_sampler_ptr grammar_;  // null: none
+    std::optional<Grammar> grammar_;
     llama_sampler_ptr to_top_k_; // what a short list makes unnecessary: DRY, top-k
     llama_sampler_ptr rest_;     // ends by drawing a token
 };

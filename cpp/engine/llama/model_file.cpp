@@ -5,23 +5,17 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
-#include <memory>
 #include <regex>
 #include <string_view>
-
-#include "gguf.h"
+#include <system_error>
 
 #include "core/errors.h"
+#include "llama/gguf_file.h"
 #include "llama/llama_log.h"
 
 namespace llamad {
 
 namespace {
-
-struct GgufDeleter {
-    void operator()(gguf_context *context) const { gguf_free(context); }
-};
-using GgufPtr = std::unique_ptr<gguf_context, GgufDeleter>;
 
 constexpr std::string_view kMagic = "GGUF";
 
@@ -41,7 +35,7 @@ void check_magic(const std::string &path, std::uintmax_t size) {
     }
 }
 
-void check_part(const std::string &path) {
+std::uintmax_t size_of_file(const std::string &path) {
     std::error_code error;
     const std::filesystem::file_status status = std::filesystem::status(path, error);
     if (!std::filesystem::exists(status)) {
@@ -54,14 +48,12 @@ void check_part(const std::string &path) {
     if (error) {
         throw ModelNotFoundError("cannot read " + path + ": " + error.message());
     }
-    check_magic(path, size);
+    return size;
+}
 
-    const LogErrors errors;
-    const GgufPtr gguf(gguf_init_from_file(path.c_str(), {.no_alloc = true, .ctx = nullptr}));
-    if (gguf == nullptr) {
-        throw InvalidModelError(path + " has a damaged or cut-off GGUF header (" +
-                                errors.text("no details given") + ")");
-    }
+void check_part(const std::string &path) {
+    const GgufPtr gguf = open_gguf(path);
+    const std::uintmax_t size = size_of_file(path);
     std::uintmax_t end = gguf_get_data_offset(gguf.get());
     for (std::int64_t i = 0; i < gguf_get_n_tensors(gguf.get()); ++i) {
         end = std::max<std::uintmax_t>(end, gguf_get_data_offset(gguf.get()) +
@@ -75,6 +67,17 @@ void check_part(const std::string &path) {
 }
 
 } // namespace
+
+GgufPtr open_gguf(const std::string &path) {
+    check_magic(path, size_of_file(path));
+    const LogErrors errors;
+    GgufPtr gguf(gguf_init_from_file(path.c_str(), {.no_alloc = true, .ctx = nullptr}));
+    if (gguf == nullptr) {
+        throw InvalidModelError(path + " has a damaged or cut-off GGUF header (" +
+                                errors.text("no details given") + ")");
+    }
+    return gguf;
+}
 
 std::vector<std::string> model_file_parts(const std::string &path) {
     static const std::regex pattern(R"((.*)-00001-of-(\d{5})\.gguf)");

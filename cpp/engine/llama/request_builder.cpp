@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -41,8 +42,9 @@ void check_against_model(const LlamaModel &model, const SamplingParams &params) 
         }
     }
     // A finished grammar allows nothing but the end.
-    if (params.ignore_eos && !params.grammar.empty()) {
-        throw ParameterError("ignore_eos", "ignore_eos cannot be combined with a grammar");
+    if (!params.grammar.empty() && (params.ignore_eos || params.min_tokens > 0)) {
+        const char *field = params.ignore_eos ? "ignore_eos" : "min_tokens";
+        throw ParameterError(field, std::string(field) + " cannot be combined with a grammar");
     }
 }
 
@@ -70,6 +72,9 @@ std::unique_ptr<Request> build_request(const LlamaModel &model, std::int32_t n_c
     request->prompt = prompt;
     request->max_tokens = params.max_tokens.value_or(n_ctx);
     request->n_logprobs = params.logprobs.value_or(-1);
+    for (const TokenId token : params.of_template.shown) {
+        request->shown.emplace(token, model.detokenize(std::span(&token, 1), /*special=*/true));
+    }
     request->stop = params.stop;
     request->stream = options.stream;
     request->priority = options.priority;
@@ -93,6 +98,9 @@ std::vector<std::unique_ptr<Request>> build_requests(const LlamaModel &model, st
     std::vector<std::unique_ptr<Request>> requests;
     for (std::int32_t i = 0; i < options.n; ++i) {
         requests.push_back(build_request(model, n_ctx, prompt, of_choice, options));
+        if (i == 0) { // the prompt is the same for all
+            requests.back()->n_prompt_logprobs = params.prompt_logprobs.value_or(-1);
+        }
         if (of_choice.seed && *of_choice.seed != -1) { // else all would say the same
             of_choice.seed =
                 *of_choice.seed == std::numeric_limits<std::int64_t>::max() ? 0 : *of_choice.seed + 1;

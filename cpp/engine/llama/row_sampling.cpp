@@ -17,13 +17,17 @@ constexpr std::size_t kSlowRow = 8;
 [[maybe_unused]] std::size_t work(std::span<const SampleTask> tasks) {
     std::size_t total = 0;
     for (const SampleTask &task : tasks) {
-        total += task.sampler->is_slow() ? kSlowRow : 1;
+        total += task.sampler != nullptr && task.sampler->is_slow() ? kSlowRow : 1;
     }
     return total;
 }
 
 void sample_row(SampleTask &task, std::span<float> logits) {
     try {
+        if (task.sampler == nullptr) {
+            task.logprobs = token_logprobs(logits, task.token, task.n_logprobs);
+            return;
+        }
         Picked picked = task.sampler->pick(logits);
         task.token = picked.token;
         task.logprobs = std::move(picked.logprobs);

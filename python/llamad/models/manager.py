@@ -6,23 +6,29 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from llamad.errors import (
     EngineClosedError,
     ModelError,
     ModelLoadError,
     ModelLoadingError,
+    ParameterError,
     UnknownModelError,
 )
 
+from .metadata import cached_metadata, read_metadata
 from .specs import ModelSpec, Scan, scan
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from llamad.engine_protocol import EngineProtocol
+    from llamad.engine_protocol import EmbedderProtocol, EngineProtocol
+
+    from .metadata import ModelKind, ModelMetadata
+
+    AnyEngine = EngineProtocol | EmbedderProtocol
 
 ModelState = Literal["unloaded", "loading", "loaded", "failed"]
 """`failed`: the last attempt to load it failed; the next request tries again."""
@@ -43,6 +49,7 @@ class ModelEntry:
         size_bytes: of all its files.
         created: Unix time of the newest file's last change, in seconds.
         state: whether it is loaded.
+        metadata: what the file says of the model; None where it cannot be read, or has not been yet.
     """
 
     id: str
@@ -50,6 +57,19 @@ class ModelEntry:
     size_bytes: int
     created: int
     state: ModelState
+    metadata: ModelMetadata | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    spec: ModelSpec
+    engine: AnyEngine
+    metadata: ModelMetadata | None
+
+
+_ABLE: dict[ModelKind, str] = {"generate": "generates text", "embed": "embeds", "rerank": "reranks"}
+_ASKED: dict[ModelKind, str] = {"generate": "generate text", "embed": "embed", "rerank": "rerank"}
+"""What a kind of model does, and is asked to do, as messages say it."""
 
 
 class ModelManager:
@@ -60,7 +80,8 @@ class ModelManager:
 
     Args:
         directory: where the models are; see `llamad.models.specs`.
-        load: makes the engine of a model. When `close` cancels it, it frees what it holds.
+        load: makes the engine of a model, or the embedder, as its file says. When `close` cancels it,
+            it frees what it holds.
         load_timeout: how long one call of `get` waits for a load, in seconds. The load goes on.
         clock: monotonic time in seconds, for the age of the last look at the directory.
     """
@@ -68,7 +89,7 @@ class ModelManager:
     def __init__(
         self,
         directory: Path,
-        load: Callable[[ModelSpec], Awaitable[EngineProtocol]],
+        load: Callable[[ModelSpec], Awaitable[AnyEngine]],
         load_timeout: float,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -79,22 +100,36 @@ class ModelManager:
         self._clock = clock
         self._scan = Scan({}, ())
         self._scanned_at: float | None = None
-        self._loaded: dict[str, tuple[ModelSpec, EngineProtocol]] = {}
-        self._loads: dict[str, asyncio.Task[EngineProtocol]] = {}
+        self._loaded: dict[str, _Loaded] = {}
+        self._loads: dict[str, asyncio.Task[AnyEngine]] = {}
         self._failed: set[str] = set()
         self._closed = False
 
     def entries(self) -> list[ModelEntry]:
-        """List the models there are, by id."""
-        specs = self._models() | {model_id: spec for model_id, (spec, _) in self._loaded.items()}
-        return [
-            ModelEntry(spec.id, spec.path, spec.size_bytes, spec.created, self._state(spec.id))
-            for _, spec in sorted(specs.items())
-        ]
+        """List the models there are, by id; opens no file."""
+        return [self._entry(spec) for _, spec in sorted(self._specs().items())]
+
+    async def read_entries(self) -> list[ModelEntry]:
+        """List the models there are, by id, with what their files say; reads each file's header once."""
+        paths = [spec.path for spec in self._specs().values()]
+        await asyncio.to_thread(lambda: [read_metadata(path) for path in paths])
+        return self.entries()
 
     def engines(self) -> dict[str, EngineProtocol]:
-        """Return the engines of the loaded models, by id."""
-        return {model_id: engine for model_id, (_, engine) in self._loaded.items()}
+        """Return the engines of the loaded models that generate text, by id."""
+        return {
+            model_id: cast("EngineProtocol", loaded.engine)
+            for model_id, loaded in self._loaded.items()
+            if _kind_of(loaded.metadata) == "generate"
+        }
+
+    def embedders(self) -> dict[str, EmbedderProtocol]:
+        """Return the loaded models that embed or rerank, by id."""
+        return {
+            model_id: cast("EmbedderProtocol", loaded.engine)
+            for model_id, loaded in self._loaded.items()
+            if _kind_of(loaded.metadata) != "generate"
+        }
 
     async def get(self, model_id: str) -> EngineProtocol:
         """Return a model's engine; load the model first where that is needed.
@@ -103,14 +138,28 @@ class ModelManager:
 
         Raises:
             UnknownModelError: the directory has no such model.
+            ParameterError: the model does not generate text.
             ModelLoadingError: the load took longer than `load_timeout`; it goes on.
             ModelError: the load failed. The next call tries again.
             EngineClosedError: the manager is closed.
         """
+        return cast("EngineProtocol", await self._get(model_id, "generate"))
+
+    async def get_embedder(self, model_id: str, kind: Literal["embed", "rerank"]) -> EmbedderProtocol:
+        """Return a model that embeds, or one that reranks; otherwise as `get`."""
+        return cast("EmbedderProtocol", await self._get(model_id, kind))
+
+    async def preload(self, model_id: str) -> None:
+        """Load a model, whatever it is made for; raises as `get`."""
+        await self._get(model_id, None)
+
+    async def _get(self, model_id: str, kind: ModelKind | None) -> AnyEngine:
         if self._closed:
             raise EngineClosedError("the server is shutting down")
+        if kind is not None:
+            await self._require(model_id, kind)
         if model_id in self._loaded:
-            return self._loaded[model_id][1]
+            return self._loaded[model_id].engine
         load = self._loads.get(model_id) or self._start(model_id)
         # Unlike `wait_for`, `wait` leaves the task alone when its caller gives up or is cancelled.
         done, _ = await asyncio.wait({load}, timeout=self._load_timeout)
@@ -121,6 +170,18 @@ class ModelManager:
         if self._closed:
             raise EngineClosedError("the server is shutting down")
         return load.result()
+
+    async def _require(self, model_id: str, wanted: ModelKind) -> None:
+        """Raise a `ParameterError` if a model's file says that it is made for something else."""
+        if model_id in self._loaded:
+            metadata = self._loaded[model_id].metadata
+        elif spec := self._specs().get(model_id):
+            metadata = cached_metadata(spec.path) or await asyncio.to_thread(read_metadata, spec.path)
+        else:
+            return
+        if metadata is not None and metadata.kind != wanted:
+            message = f"model {model_id!r} cannot {_ASKED[wanted]}: it {_ABLE[metadata.kind]}"
+            raise ParameterError(message, param="model")
 
     async def close(self) -> None:
         """Give up the loads under way and close every engine; idempotent.
@@ -133,12 +194,22 @@ class ModelManager:
             load.cancel()
         await asyncio.gather(*loads, return_exceptions=True)
         # Only now: a load that finished in spite of the cancellation has left its engine here.
-        engines = self.engines()
-        results = await asyncio.gather(*(e.close() for e in engines.values()), return_exceptions=True)
-        self._loaded.clear()
-        for model_id, result in zip(engines, results, strict=True):
+        loaded = self._loaded
+        self._loaded = {}
+        results = await asyncio.gather(
+            *(one.engine.close() for one in loaded.values()), return_exceptions=True
+        )
+        for model_id, result in zip(loaded, results, strict=True):
             if isinstance(result, Exception):
                 _logger.error("closing %s failed", model_id, exc_info=result)
+
+    def _specs(self) -> dict[str, ModelSpec]:
+        return self._models() | {model_id: loaded.spec for model_id, loaded in self._loaded.items()}
+
+    def _entry(self, spec: ModelSpec) -> ModelEntry:
+        loaded = self._loaded.get(spec.id)
+        metadata = cached_metadata(spec.path) if loaded is None else loaded.metadata
+        return ModelEntry(spec.id, spec.path, spec.size_bytes, spec.created, self._state(spec.id), metadata)
 
     def _state(self, model_id: str) -> ModelState:
         if model_id in self._loaded:
@@ -158,7 +229,7 @@ class ModelManager:
                     _logger.warning("%s: %s", self._directory, problem)
         return self._scan.models
 
-    def _start(self, model_id: str) -> asyncio.Task[EngineProtocol]:
+    def _start(self, model_id: str) -> asyncio.Task[AnyEngine]:
         spec = self._models().get(model_id)
         if spec is None:
             raise UnknownModelError(model_id, [entry.id for entry in self.entries()])
@@ -169,10 +240,11 @@ class ModelManager:
         self._failed.discard(model_id)
         return load
 
-    async def _run(self, spec: ModelSpec) -> EngineProtocol:
+    async def _run(self, spec: ModelSpec) -> AnyEngine:
         started = self._clock()
         _logger.info("loading %s (%.0f MiB)", spec.id, spec.size_bytes / 2**20)
         try:
+            metadata = await asyncio.to_thread(read_metadata, spec.path)
             engine = await self._load(spec)
         except Exception as error:
             self._failed.add(spec.id)
@@ -183,6 +255,10 @@ class ModelManager:
             raise ModelLoadError(f"model {spec.id!r} could not be loaded: {error}") from error
         finally:
             del self._loads[spec.id]
-        self._loaded[spec.id] = (spec, engine)
+        self._loaded[spec.id] = _Loaded(spec, engine, metadata)
         _logger.info("loaded %s in %.1f s", spec.id, self._clock() - started)
         return engine
+
+
+def _kind_of(metadata: ModelMetadata | None) -> ModelKind:
+    return "generate" if metadata is None else metadata.kind

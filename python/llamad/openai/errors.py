@@ -20,11 +20,16 @@ the log learns why.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import orjson
 
 from .. import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +83,30 @@ STOPPING = WireError(
 _INTERNAL = WireError(500, "server_error", "internal_error", "internal error; the server's log says why")
 
 _BLAMED: dict[type[errors.RequestError], str] = {
-    errors.ContextLengthError: "messages",
+    errors.ContextLengthError: "prompt",
     errors.TemplateError: "messages",
     errors.GrammarError: "grammar",
 }
 """The field to blame where the error itself does not name one."""
 
-_FIELD_OF = {"prompt": "messages", "timeout_s": "timeout"}
-"""What the engine calls otherwise than the request: a conversation reaches it as a prompt."""
+
+@contextmanager
+def blaming(fields: Mapping[str, str]) -> Iterator[None]:
+    """Let errors name a request's field where the engine names its own parameter.
+
+    Args:
+        fields: parameter of the engine -> field of the request.
+    """
+    try:
+        yield
+    except errors.RequestError as error:
+        blamed = _blamed(error)
+        error.param = fields.get(blamed, blamed) if blamed else None
+        raise
+
+
+def _blamed(error: errors.RequestError) -> str | None:
+    return error.param or _BLAMED.get(type(error))
 
 
 def wire_error(error: Exception) -> WireError:
@@ -95,8 +116,7 @@ def wire_error(error: Exception) -> WireError:
         case errors.RequestError():
             exceeded = isinstance(error, errors.ContextLengthError)
             code = "context_length_exceeded" if exceeded else "invalid_request"
-            blamed = error.param or _BLAMED.get(type(error))
-            return invalid(400, code, message, _FIELD_OF.get(blamed, blamed) if blamed else None)
+            return invalid(400, code, message, _blamed(error))
         case errors.UnknownModelError():
             return invalid(404, "model_not_found", message, "model")
         case errors.QueueFullError():

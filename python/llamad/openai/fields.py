@@ -1,7 +1,7 @@
 """The types a field of a request can have: each checks one JSON value and says what it expects.
 
 A table of `Field`s is the single definition of a request: its names, types, ranges and where each
-value goes.
+value goes. The API's description is made from the same tables.
 """
 
 from __future__ import annotations
@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _LONGEST_SHOWN = 60
+_LONGEST_TOKEN_ID = 9
+"""Digits: more tokens than any vocabulary has, and no integer overflows."""
 
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+
+Schema = dict[str, Any]
+"""A JSON Schema, draft 2020-12."""
 
 
 class FieldType(Protocol):
@@ -34,6 +39,13 @@ class FieldType(Protocol):
 
         Raises:
             ParameterError: the value has the wrong type or lies outside its range.
+        """
+        ...
+
+    def schema(self) -> Schema:
+        """Describe the values that `parse` accepts.
+
+        JSON Schema takes `1.0` for an integer; `parse` does not. There is no other difference.
         """
         ...
 
@@ -77,6 +89,27 @@ def parse_fields(table: Iterable[Field], body: dict[str, Any], path: str = "") -
     return values
 
 
+def object_schema(table: Iterable[Field]) -> Schema:
+    """Describe the objects that `parse_fields` accepts; fields that no row knows may be there."""
+    properties, required = {}, []
+    for field in table:
+        described = field.type.schema()
+        properties[field.name] = described if field.required else or_null(described)
+        if field.required:
+            required.append(field.name)
+    schema: Schema = {"type": "object", "properties": properties}
+    if required:
+        schema["required"] = required
+    return schema
+
+
+def or_null(schema: Schema) -> Schema:
+    """Describe the same values, or null."""
+    if isinstance(schema.get("type"), str) and "enum" not in schema:
+        return schema | {"type": [schema["type"], "null"]}
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
 def mismatch(path: str, expected: str, value: Any) -> ParameterError:
     """Return the error for a value that is not what was expected."""
     shown = orjson.dumps(value, default=repr).decode() if _is_shallow(value) else f"an {_kind(value)}"
@@ -104,6 +137,9 @@ class Boolean:
             raise mismatch(path, "true or false", value)
         return value
 
+    def schema(self) -> Schema:
+        return {"type": "boolean"}
+
 
 @dataclass(frozen=True, slots=True)
 class Integer:
@@ -116,6 +152,9 @@ class Integer:
         if isinstance(value, bool) or not isinstance(value, int) or not self.minimum <= value <= self.maximum:
             raise mismatch(path, f"an integer from {self.minimum} to {self.maximum}", value)
         return value
+
+    def schema(self) -> Schema:
+        return {"type": "integer", "minimum": self.minimum, "maximum": self.maximum}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +169,11 @@ class Number:
         if isinstance(value, bool) or not isinstance(value, int | float) or not self._allows(value):
             raise mismatch(path, self._expected(), value)
         return float(value)
+
+    def schema(self) -> Schema:
+        low = "exclusiveMinimum" if self.above_minimum else "minimum"
+        schema: Schema = {"type": "number", low: self.minimum}
+        return schema if self.maximum is None else schema | {"maximum": self.maximum}
 
     def _allows(self, value: float) -> bool:
         if value < self.minimum or (self.above_minimum and value == self.minimum):
@@ -154,6 +198,24 @@ class String:
             raise mismatch(path, f"a string of 1 to {self.most} characters", value)
         return value
 
+    def schema(self) -> Schema:
+        return {"type": "string"} | ({} if self.most is None else {"minLength": 1, "maxLength": self.most})
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of a few strings."""
+
+    allowed: tuple[str, ...]
+
+    def parse(self, path: str, value: Any) -> str:
+        if not isinstance(value, str) or value not in self.allowed:
+            raise mismatch(path, " or ".join(f'"{one}"' for one in self.allowed), value)
+        return value
+
+    def schema(self) -> Schema:
+        return {"type": "string", "enum": list(self.allowed)}
+
 
 @dataclass(frozen=True, slots=True)
 class Strings:
@@ -174,6 +236,11 @@ class Strings:
             raise mismatch(path, f"{single}a list of at most {self.most} non-empty strings", value)
         return tuple(value)
 
+    def schema(self) -> Schema:
+        one = {"type": "string", "minLength": 1}
+        several = {"type": "array", "items": one, "maxItems": self.most}
+        return {"anyOf": [one, several]} if self.or_one else several
+
 
 @dataclass(frozen=True, slots=True)
 class LogitBias:
@@ -186,10 +253,14 @@ class LogitBias:
         pairs = {}
         for key, added in value.items():
             # The length first: `int` refuses thousands of digits with an error of its own.
-            if not (key.isascii() and key.isdigit() and len(key) <= 10 and int(key) <= INT32_MAX):
+            if not (len(key) <= _LONGEST_TOKEN_ID and key.isascii() and key.isdigit()):
                 raise mismatch(path, "an object whose keys are token ids", value)
             pairs[int(key)] = bias.parse(f"{path}.{key}", added)
         return pairs
+
+    def schema(self) -> Schema:
+        names = {"pattern": f"^[0-9]{{1,{_LONGEST_TOKEN_ID}}}$"}
+        return {"type": "object", "propertyNames": names, "additionalProperties": Number(-100, 100).schema()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +273,9 @@ class Nested:
         if not isinstance(value, dict):
             raise mismatch(path, "an object", value)
         return parse_fields(self.table, value, f"{path}.")
+
+    def schema(self) -> Schema:
+        return object_schema(self.table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,3 +294,6 @@ class Only:
         # 1 == True in Python, but not in JSON.
         if not any(type(value) is type(allowed) and value == allowed for allowed in self.allowed):
             raise ParameterError(f"'{path}': {self.feature} not supported by this server", param=path)
+
+    def schema(self) -> Schema:
+        return {"enum": list(self.allowed)} if self.allowed else {"not": {}}

@@ -28,8 +28,9 @@ def text(directory: Path, entries: Sequence[ModelEntry], url: str, monitor_url: 
     if monitor_url is not None:
         lines.append(f"llamad: monitoring on {monitor_url} (/healthz, /readyz, /metrics)")
     lines.append(f"llamad: listening on {url}")
-    if entries:
-        lines += ["try it:", f"  {_curl(url, entries[0].id)}"]
+    chatty = [one.id for one in entries if one.metadata is None or one.metadata.kind == "generate"]
+    if chatty:
+        lines += ["try it:", f"  {_curl(url, chatty[0])}"]
     return "\n".join(lines)
 
 

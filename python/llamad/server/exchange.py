@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 SCOPE_KEY = "llamad.exchange"
 """Where a handler finds its `Exchange` in the ASGI scope."""
 
+ALIVE_PATH = "/healthz"
+"""Answered to the end: the process is alive while it drains."""
+
 CLIENT_GONE = 499
 """Logged, never sent: the client closed the connection before it was answered (nginx's number)."""
 
@@ -87,10 +90,14 @@ class Exchange:
             self.ttft_s = time.perf_counter() - self._started
 
     def send(self, message: Message) -> Awaitable[None]:
-        """Send one ASGI message; the answer's headers get the request's id."""
+        """Send one ASGI message; the answer's headers get the request's id and how long it took so far."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"].append((b"x-request-id", self.request_id.encode()))
+            took_ms = (time.perf_counter() - self._started) * 1e3
+            message["headers"] += [
+                (b"x-request-id", self.request_id.encode()),
+                (b"openai-processing-ms", b"%d" % took_ms),
+            ]
             if self.last_on_connection:
                 message["headers"].append((b"connection", b"close"))
         return self._send(message)
@@ -157,7 +164,7 @@ class Edge:
         self._state.enter(exchange)
         try:
             exchange.last_on_connection = self._state.draining
-            if self._state.draining and scope["path"].startswith("/v1/"):
+            if self._state.draining and scope["path"] != ALIVE_PATH:
                 await exchange.send_error(STOPPING)
             else:
                 await exchange.run(self._app, scope)

@@ -25,9 +25,11 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from ..async_engine import AsyncEngine
+from ..embedder import AsyncEmbedder
 from ..errors import LlamadError
 from ..models.manager import ModelManager
-from ..settings import engine_options
+from ..models.metadata import read_metadata
+from ..settings import embedder_options, engine_options
 from . import banner, logs
 from .app import make_api
 from .listener import Listener
@@ -36,7 +38,7 @@ from .slow_readers import ReadLimits, SlowReaders
 from .state import ServerState
 
 if TYPE_CHECKING:
-    from ..engine_protocol import EngineProtocol
+    from ..engine_protocol import EmbedderProtocol, EngineProtocol
     from ..models.specs import ModelSpec
     from ..settings import Settings
     from .state import Models
@@ -75,7 +77,9 @@ class _Lifecycle:
     def __init__(self, settings: Settings, models: Models) -> None:
         self._settings = settings
         self._models = models
-        self._state = ServerState(models, max_body_bytes=settings.max_body_mib << 20)
+        self._state = ServerState(
+            models, max_body_bytes=settings.max_body_mib << 20, read_timeout_s=settings.read_timeout
+        )
         self._signalled = asyncio.Event()
         self._listeners: list[Listener] = []
 
@@ -114,7 +118,8 @@ class _Lifecycle:
             monitor = Listener(application, settings.monitor_host, settings.monitor_port)
             monitor_url = (await listeners.enter_async_context(monitor)).url
             self._listeners.append(monitor)
-        print(banner.text(settings.model_directory, self._models.entries(), api.url, monitor_url), flush=True)
+        entries = await self._models.read_entries()
+        print(banner.text(settings.model_directory, entries, api.url, monitor_url), flush=True)
 
     async def _watch_slow_readers(self) -> None:
         limits = ReadLimits(self._settings.max_unread_kib << 10, self._settings.write_timeout)
@@ -138,7 +143,7 @@ class _Lifecycle:
 
     async def _preload(self) -> None:
         for name in self._settings.preload_model:
-            await self._models.get(name)
+            await self._models.preload(name)
 
     async def _die(self) -> None:
         state = self._state
@@ -168,11 +173,18 @@ class _Lifecycle:
 
 
 def _manager(settings: Settings) -> ModelManager:
-    async def load(spec: ModelSpec) -> EngineProtocol:
+    async def load(spec: ModelSpec) -> EngineProtocol | EmbedderProtocol:
         given_up = threading.Event()
+        metadata = await asyncio.to_thread(read_metadata, spec.path)
+        generates = metadata is None or metadata.kind == "generate"
+        path = str(spec.path)
         try:
-            return await AsyncEngine.load(
-                str(spec.path), on_progress=lambda _: not given_up.is_set(), **engine_options(settings)
+            if generates:
+                return await AsyncEngine.load(
+                    path, on_progress=lambda _: not given_up.is_set(), **engine_options(settings)
+                )
+            return await AsyncEmbedder.load(
+                path, on_progress=lambda _: not given_up.is_set(), **embedder_options(settings)
             )
         finally:
             given_up.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..openai.errors import WireError, invalid
@@ -25,24 +26,38 @@ class RefusedError(Exception):
         self.error = error
 
 
-async def read_json_body(exchange: Exchange, limit: int) -> bytes:
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """What a request's body may be.
+
+    Attributes:
+        most_bytes: no more are kept, however many are sent.
+        stall_s: seconds in which nothing of it may arrive before its end.
+    """
+
+    most_bytes: int
+    stall_s: float
+
+
+async def read_json_body(exchange: Exchange, limits: BodyLimits) -> bytes:
     """Read a request's body.
 
-    Args:
-        exchange: the request.
-        limit: most bytes; no more are kept, however many are sent.
-
     Raises:
-        RefusedError: it is not declared as JSON (415) or too large (413).
+        RefusedError: it is not declared as JSON (415), too large (413), or does not go on (408).
         ClientGoneError: the client went away before the end.
     """
     _check_type(exchange.headers)
+    limit = limits.most_bytes
     declared = exchange.headers.get(b"content-length", b"")
     if declared.isdigit() and int(declared) > limit:
         raise await _too_large(exchange, limit)
     body = bytearray()
     while True:
-        message = await exchange.receive()
+        try:
+            async with asyncio.timeout(limits.stall_s):
+                message = await exchange.receive()
+        except TimeoutError:
+            raise _stalled(exchange, len(body), limits.stall_s) from None
         if message["type"] == "http.disconnect":
             raise ClientGoneError
         body += message["body"]
@@ -62,6 +77,12 @@ def _check_type(headers: dict[bytes, bytes]) -> None:
     if encoding != b"identity":
         message = f"the body must not be compressed, but its encoding is {encoding.decode('latin-1')!r}"
         raise RefusedError(invalid(415, "unsupported_media_type", message))
+
+
+def _stalled(exchange: Exchange, n_bytes: int, stall_s: float) -> RefusedError:
+    exchange.last_on_connection = True
+    message = f"the body stopped after {n_bytes} bytes, and nothing more came for {stall_s:g} s"
+    return RefusedError(WireError(408, "timeout_error", "body_timeout", message))
 
 
 async def _too_large(exchange: Exchange, limit: int) -> RefusedError:

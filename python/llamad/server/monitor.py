@@ -31,6 +31,7 @@ _COUNTERS = {
     "generated_tokens": "Tokens sampled.",
     "preemptions": "Requests that lost their slot and were computed again later.",
     "prefix_cache_evictions": "States that left the prefix cache's memory for want of room.",
+    "inputs": "Embeddings and scores computed.",
     "steps": "Steps of the engine that computed something.",
     "decode_calls": "Calls of llama.cpp's decode.",
 }
@@ -66,16 +67,20 @@ class _StateCollector(Collector):
         for reason in ("unread", "stalled"):
             slow.add_metric([reason], self._state.slow_readers[reason])
         yield slow
-        stats = {model: engine.stats() for model, engine in self._state.models.engines().items()}
+        models = self._state.models
+        stats = {model: engine.stats() for model, engine in models.engines().items()}
+        stats |= {model: embedder.stats() for model, embedder in models.embedders().items()}
         for key, text in _COUNTERS.items():
             counter = CounterMetricFamily(f"llamad_{key}", text, labels=["model"])
             for model, values in stats.items():
-                counter.add_metric([model], values[key])
+                if key in values:  # an embedding model has no slots and samples nothing
+                    counter.add_metric([model], values[key])
             yield counter
         for name, (key, text) in _GAUGES.items():
             gauge = GaugeMetricFamily(f"llamad_{name}", text, labels=["model"])
             for model, values in stats.items():
-                gauge.add_metric([model], values[key])
+                if key in values:
+                    gauge.add_metric([model], values[key])
             yield gauge
         yield _finished(stats)
 
@@ -92,10 +97,10 @@ def _finished(stats: Mapping[str, Mapping[str, int]]) -> Metric:
 
 def _by_outcome(values: Mapping[str, int]) -> dict[str, int]:
     """Tell time-outs from the other errors, among which the engine counts them too."""
-    timeouts, queue_timeouts = values["timeouts"], values["queue_timeouts"]
+    timeouts, queue_timeouts = values["timeouts"], values.get("queue_timeouts", 0)
     return {
         "stop": values["finished_stop"],
-        "length": values["finished_length"],
+        "length": values.get("finished_length", 0),
         "cancelled": values["finished_cancelled"],
         "timeout": timeouts,
         "queue_timeout": queue_timeouts,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from .limits import BodyLimits
 
 if TYPE_CHECKING:
-    from ..engine_protocol import EngineProtocol
+    from ..engine_protocol import EmbedderProtocol, EngineProtocol
     from ..models.manager import ModelEntry
     from .exchange import Exchange
 
@@ -17,9 +19,17 @@ class Models(Protocol):
 
     def entries(self) -> list[ModelEntry]: ...
 
+    async def read_entries(self) -> list[ModelEntry]: ...
+
     def engines(self) -> dict[str, EngineProtocol]: ...
 
+    def embedders(self) -> dict[str, EmbedderProtocol]: ...
+
     async def get(self, model_id: str) -> EngineProtocol: ...
+
+    async def get_embedder(self, model_id: str, kind: Literal["embed", "rerank"]) -> EmbedderProtocol: ...
+
+    async def preload(self, model_id: str) -> None: ...
 
     async def close(self) -> None: ...
 
@@ -29,7 +39,7 @@ class ServerState:
 
     Attributes:
         models: the models that are served.
-        max_body_bytes: the largest request body.
+        body_limits: what a request's body may be.
         ready: whether the models to preload are loaded.
         draining: whether the server is shutting down and takes no new requests.
         live: the requests being answered.
@@ -38,9 +48,9 @@ class ServerState:
             they "stalled".
     """
 
-    def __init__(self, models: Models, *, max_body_bytes: int) -> None:
+    def __init__(self, models: Models, *, max_body_bytes: int, read_timeout_s: float = 60.0) -> None:
         self.models = models
-        self.max_body_bytes = max_body_bytes
+        self.body_limits = BodyLimits(max_body_bytes, read_timeout_s)
         self.ready = False
         self.draining = False
         self.live: set[Exchange] = set()

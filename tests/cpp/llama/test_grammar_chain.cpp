@@ -202,3 +202,79 @@ TEST("DRY gives llama.cpp's tokens") {
         theirs.accept(token);
     }
 }
+
+TEST("a grammar that waits for its trigger holds from there on") {
+    SamplingParams params;
+    params.grammar = R"(root ::= "call(" [0-9]{3} ")")";
+    params.of_template.triggers = {{.kind = Trigger::Kind::kWord, .text = "call("}};
+    params.temperature = 0;
+    LlamaSamplerChain chain(chain_vocabulary(), params, {}, kCtx);
+    std::mt19937 random(5);
+    const auto say = [&](std::string_view wanted) { // the model insists on these letters
+        std::string said;
+        while (said.size() < wanted.size()) {
+            Logits logits = row(random);
+            for (TokenId token = 0; token < vocabulary().size(); ++token) {
+                const bool fits = vocabulary().piece(token) == wanted.substr(said.size(), 1);
+                logits[static_cast<std::size_t>(token)] += fits ? 100.0F : 0.0F;
+            }
+            said += vocabulary().piece(chain.sample(logits));
+        }
+        return said;
+    };
+    CHECK(!chain.is_slow());
+    CHECK_EQ(say("I call. "), "I call. ");
+    CHECK_EQ(say("call("), "call(");
+    CHECK(chain.is_slow());
+    std::string rest;
+    for (int i = 0; i < 9; ++i) {
+        Logits logits = row(random);
+        const TokenId token = chain.sample(logits);
+        if (token == vocabulary().end()) {
+            break;
+        }
+        rest += vocabulary().piece(token);
+    }
+    CHECK_EQ(rest.size(), 4U);
+    CHECK(std::all_of(rest.begin(), rest.begin() + 3, [](char c) { return c >= '0' && c <= '9'; }));
+    CHECK_EQ(rest.back(), ')');
+}
+
+TEST("a grammar goes on from what the prompt says already, and one that does not fit it is refused") {
+    SamplingParams params;
+    params.grammar = R"(root ::= "Answer: " ("yes" | "no"))";
+    params.of_template.grammar_prefix = "Answer: ";
+    std::mt19937 random(6);
+    LlamaSamplerChain chain(chain_vocabulary(), params, {}, kCtx);
+    std::string text;
+    for (int i = 0; i < 4; ++i) {
+        Logits logits = row(random);
+        const TokenId token = chain.sample(logits);
+        if (token == vocabulary().end()) {
+            break;
+        }
+        text += vocabulary().piece(token);
+    }
+    CHECK(text == "yes" || text == "no");
+    params.of_template.grammar_prefix = "Question: ";
+    CHECK_THROWS(GrammarError, LlamaSamplerChain(chain_vocabulary(), params, {}, kCtx));
+}
+
+TEST("no end before min_tokens, and any afterwards") {
+    for (const float temperature : {0.0F, 1.0F}) {
+        SamplingParams params;
+        params.min_tokens = 5;
+        params.temperature = temperature;
+        auto with_ends = chain_vocabulary();
+        with_ends.ends = {vocabulary().end()};
+        LlamaSamplerChain chain(with_ends, params, {}, kCtx);
+        std::mt19937 random(8);
+        for (int i = 0; i < 7; ++i) {
+            Logits logits = row(random);
+            logits[static_cast<std::size_t>(vocabulary().end())] = 1000;
+            const Logits before = logits;
+            CHECK_EQ(chain.sample(logits) == vocabulary().end(), i >= 5);
+            CHECK(logits == before);
+        }
+    }
+}

@@ -22,9 +22,9 @@ from .fakes import FakeEngine, FakeModels, delta, end
 
 
 class PacedEngine(FakeEngine):
-    def submit_choices(self, prepared: _engine.Prepared) -> list[TokenStream]:
-        streams = super().submit_choices(prepared)
-        params = cast("Any", prepared).params
+    def submit_choices(self, *prepared: _engine.Prepared) -> list[TokenStream]:
+        streams = super().submit_choices(*prepared)
+        params = cast("Any", prepared[0]).params
         for stream in streams:
             self._next(stream, 0, params.max_tokens, params.seed or 1)
         return streams

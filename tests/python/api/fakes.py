@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from llamad import _engine
-from llamad.errors import QueueFullError, UnknownModelError
+from llamad.errors import ParameterError, QueueFullError, UnknownModelError
 from llamad.models.manager import ModelEntry
 from llamad.request_options import RequestOptions
 from llamad.sampling import SamplingParams
@@ -18,6 +19,9 @@ from llamad.stream import Signal, TokenStream
 
 WAIT_S = 30.0
 """Generous bound of every wait in these tests; only a failing test comes near it."""
+
+PROMPT = [3, 1, 4, 1, 5]
+"""The tokens of every prompt."""
 
 
 def finish(reason: str, *, prompt: int = 5, completion: int = 0, cached: int = 2, **error: str) -> Any:
@@ -30,9 +34,38 @@ def finish(reason: str, *, prompt: int = 5, completion: int = 0, cached: int = 2
         queue_s=0.001,
         prefill_s=0.002,
         decode_s=0.003,
+        prompt_logprobs=None,
         error_kind=error.get("kind", ""),
         error_message=error.get("message", ""),
     )
+
+
+class LineParser:
+    """A parser of lines: `r TEXT` is reasoning, `c TEXT` content, `t INDEX NAME ARGUMENTS` begins a call.
+
+    `a INDEX ARGUMENTS` goes on with the arguments of one. A line is held back until it is whole.
+    """
+
+    def __init__(self) -> None:
+        self._open = ""
+
+    def feed(self, text: str) -> list[Any]:
+        *lines, self._open = (self._open + text).split("\n")
+        return [self._event(line) for line in lines]
+
+    def finish(self) -> list[Any]:
+        held, self._open = self._open, ""
+        return [self._event(held)] if held else []
+
+    def _event(self, line: str) -> Any:
+        kind, rest = line.split(" ", 1)
+        if kind in "rc":
+            return ({"r": "reasoning", "c": "content"}[kind], rest)
+        if kind == "a":
+            index, arguments = rest.split(" ", 1)
+            return ("tool_call", int(index), "", arguments)
+        index, name, arguments = rest.split(" ", 2)
+        return ("tool_call", int(index), name, arguments)
 
 
 @dataclass
@@ -40,10 +73,12 @@ class FakeEngine:
     """Answers each choice with `texts`; with `texts=None` the test pushes the events itself.
 
     `prepare_error` and `submit_error` are raised where the real engine would raise them, and
-    `prepare_gate` holds every preparation up until it is set.
+    `prepare_gate` holds every preparation up until it is set. `new_parser` makes the parser of each
+    choice.
     """
 
     texts: list[str] | None = None
+    new_parser: Callable[[], LineParser | None] = lambda: None
     prepare_error: Exception | None = None
     submit_error: Exception | None = None
     prepare_gate: asyncio.Event | None = None
@@ -57,17 +92,49 @@ class FakeEngine:
 
     @property
     def info(self) -> _engine.ModelInfo:
-        return cast("_engine.ModelInfo", SimpleNamespace(n_ctx=2048))
+        able = dict.fromkeys(("has_chat_template", "has_tools_template", "can_infill"), True)
+        described = {"architecture": "llama", "n_params": 1000, "quantization": "Q4_1", "n_ctx_train": 4096}
+        return cast("_engine.ModelInfo", SimpleNamespace(n_ctx=2048, thinks=False, **able, **described))
 
-    async def prepare_chat(
+    async def prepare(
         self,
-        messages_json: str | bytes,
+        prompt: str | Sequence[int],
         params: SamplingParams,
         *,
         stream: bool,
         n: int,
         options: RequestOptions,
     ) -> _engine.Prepared:
+        return await self._prepare(prompt=prompt, params=params, stream=stream, n=n, options=options)
+
+    async def prepare_chat(
+        self,
+        conversation_json: str | bytes,
+        params: SamplingParams,
+        *,
+        stream: bool,
+        n: int,
+        options: RequestOptions,
+    ) -> _engine.Prepared:
+        return await self._prepare(
+            conversation=conversation_json, params=params, stream=stream, n=n, options=options
+        )
+
+    async def prepare_infill(
+        self,
+        prefix: str,
+        suffix: str,
+        params: SamplingParams,
+        *,
+        stream: bool,
+        n: int,
+        options: RequestOptions,
+    ) -> _engine.Prepared:
+        return await self._prepare(
+            prefix=prefix, suffix=suffix, params=params, stream=stream, n=n, options=options
+        )
+
+    async def _prepare(self, **prepared: Any) -> _engine.Prepared:
         self.preparing.set()
         if self.prepare_gate is not None:
             await self.prepare_gate.wait()
@@ -75,16 +142,30 @@ class FakeEngine:
             raise self.prepare_error
         return cast(
             "_engine.Prepared",
-            SimpleNamespace(messages=messages_json, params=params, stream=stream, n=n, options=options),
+            SimpleNamespace(
+                **prepared, prompt_token_ids=PROMPT, n_prompt_tokens=len(PROMPT), parser=self.new_parser
+            ),
         )
 
-    def submit_choices(self, prepared: _engine.Prepared) -> list[TokenStream]:
+    async def apply_template(self, conversation_json: str | bytes) -> str:
+        return f"<{cast('bytes', conversation_json).decode()}>"
+
+    async def tokenize(self, text: str, *, add_special: bool = True, parse_special: bool = True) -> list[int]:
+        return list(text.encode())
+
+    async def detokenize(self, token_ids: Sequence[int], *, special: bool = False) -> str:
+        return bytes(token_ids).decode()
+
+    def token_pieces(self, token_ids: Sequence[int]) -> list[bytes]:
+        return [bytes([token_id]) for token_id in token_ids]
+
+    def submit_choices(self, *prepared: _engine.Prepared) -> list[TokenStream]:
         if self.submit_error is not None:
             raise self.submit_error
         signal = Signal()
-        first = len(self.streams)
-        streams = [TokenStream(first + index, self._cancel, signal) for index in range(prepared.n)]
-        self.prepared.append(prepared)
+        ids = range(len(self.streams), len(self.streams) + sum(one.n for one in prepared))
+        streams = [TokenStream(request_id, self._cancel, signal) for request_id in ids]
+        self.prepared += prepared
         self.streams += streams
         self.submitted.set()
         if self.texts is not None:
@@ -136,8 +217,14 @@ class FakeModels:
     def entries(self) -> list[ModelEntry]:
         return [ModelEntry(name, Path(f"{name}.gguf"), 1 << 20, 1700000000, "loaded") for name in self.served]
 
+    async def read_entries(self) -> list[ModelEntry]:
+        return self.entries()
+
     def engines(self) -> dict[str, Any]:
         return dict(self.served)
+
+    def embedders(self) -> dict[str, Any]:
+        return {}
 
     async def get(self, model_id: str) -> FakeEngine:
         self.loads += 1
@@ -149,6 +236,12 @@ class FakeModels:
         if self.get_error is not None:
             raise self.get_error
         return self.served[model_id]
+
+    async def get_embedder(self, model_id: str, kind: str) -> Any:
+        raise ParameterError(f"model {model_id!r} cannot {kind}: it generates text", param="model")
+
+    async def preload(self, model_id: str) -> None:
+        await self.get(model_id)
 
     async def close(self) -> None:
         for engine in self.served.values():

@@ -58,11 +58,11 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    engine: FakeEngine | None = None, *, max_body_bytes: int = 1 << 20
+    engine: FakeEngine | None = None, *, max_body_bytes: int = 1 << 20, read_timeout_s: float = WAIT_S
 ) -> AsyncIterator[Served]:
     engine = engine or FakeEngine(texts=["Hel", "lo"])
     models = FakeModels({"tiny": engine})
-    state = ServerState(models, max_body_bytes=max_body_bytes)
+    state = ServerState(models, max_body_bytes=max_body_bytes, read_timeout_s=read_timeout_s)
     application, edge = make_api(state)
     await application.start()
     async with Listener(edge, "127.0.0.1", 0) as listener, client_of(listener) as client:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import orjson
 import pytest
 
 from .fakes import FakeEngine, delta, end
@@ -38,7 +39,10 @@ async def test_whole_answer() -> None:
         ]
         assert answer["usage"] == USAGE
         assert served.engine.prepared[0].stream is False
-        assert served.engine.prepared[0].messages == b'[{"role":"user","content":"Hi"}]'
+        assert orjson.loads(served.engine.prepared[0].conversation) == {
+            "messages": [{"role": "user", "content": "Hi"}],
+            "continue_final_message": False,
+        }
 
 
 @on_loop

@@ -56,6 +56,20 @@ async def test_error_of_the_preparation(
         assert "secret" not in response.text
 
 
+@pytest.mark.parametrize(
+    ("given", "param"),
+    [
+        ({"guided_choice": ["a"]}, "guided_choice"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"grammar": "root ::= x"}, "grammar"),
+    ],
+)
+@on_loop
+async def test_a_grammar_that_is_refused_is_blamed_on_its_field(given: dict[str, Any], param: str) -> None:
+    async with serving(FakeEngine(prepare_error=errors.GrammarError("no"))) as served:
+        assert error_of(await served.post(**given))["param"] == param
+
+
 @on_loop
 async def test_full_queue() -> None:
     async with serving(FakeEngine(submit_error=queue_full())) as served:

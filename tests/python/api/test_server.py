@@ -23,6 +23,12 @@ async def test_models() -> None:
         "owned_by": "llamad",
         "size_bytes": 1 << 20,
         "state": "loaded",
+        "architecture": "llama",
+        "parameters": 1000,
+        "quantization": "Q4_1",
+        "context_length": 2048,
+        "training_context_length": 4096,
+        "capabilities": ["completion", "chat", "tools", "infill"],
     }
     async with serving() as served:
         listed = await served.client.get("/v1/models")

@@ -42,6 +42,7 @@ class TinyModel:
         seed: of the weights.
         dtype: "f32" or "f16" matrices; norms are f32 always.
         shards_of: most tensors in one file; 0 writes a single file.
+        infills: whether its vocabulary has tokens for filling in the middle.
     """
 
     n_layers: int = 2
@@ -51,6 +52,7 @@ class TinyModel:
     seed: int = 1
     dtype: str = "f32"
     shards_of: int = 0
+    infills: bool = False
 
 
 def write_tiny_model(path: Path, model: TinyModel | None = None) -> Path:
@@ -67,6 +69,8 @@ def write_tiny_model(path: Path, model: TinyModel | None = None) -> Path:
     vocabulary = tiny_tokenizer.vocabulary()
     writer = GGUFWriter(path, "llama", split_max_tensors=model.shards_of)
     tiny_tokenizer.add_to(writer)
+    if model.infills:
+        tiny_tokenizer.add_infill_to(writer)
     _write(writer, model, len(vocabulary), path.stem, printable_tokens())
     return path if not model.shards_of else min(path.parent.glob(f"{path.stem}-00001-of-*.gguf"))
 

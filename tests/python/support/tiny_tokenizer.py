@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 BOS, END_OF_TURN, START_OF_TURN = "<|bos|>", "<|im_end|>", "<|im_start|>"
 SPECIAL_TOKENS = (BOS, END_OF_TURN, START_OF_TURN)
 BOS_ID, END_OF_TURN_ID, START_OF_TURN_ID = range(3)
+PREFIX_ID, SUFFIX_ID, MIDDLE_ID = (len(SPECIAL_TOKENS) + byte for byte in (1, 2, 3))
+"""Tokens for filling in the middle: those of bytes that no text has."""
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -74,3 +76,9 @@ def add_to(writer: GGUFWriter) -> None:
     writer.add_eos_token_id(END_OF_TURN_ID)
     writer.add_add_bos_token(value=True)
     writer.add_chat_template(CHAT_TEMPLATE)
+
+
+def add_infill_to(writer: GGUFWriter) -> None:
+    """Add the tokens for filling in the middle."""
+    for name, token in (("pre", PREFIX_ID), ("suf", SUFFIX_ID), ("mid", MIDDLE_ID)):
+        writer.add_uint32(f"tokenizer.ggml.fim_{name}_token_id", token)

@@ -24,6 +24,7 @@ END: Any = SimpleNamespace(
     queue_s=0.0,
     prefill_s=0.0,
     decode_s=0.0,
+    prompt_logprobs=None,
     error_kind="",
     error_message="",
 )
@@ -153,5 +154,21 @@ def test_a_queue_timeout_is_told_apart() -> None:
         with pytest.raises(QueueTimeoutError) as caught:
             await stream.wait()
         assert caught.value.partial is None
+
+    run(scenario())
+
+
+def test_text_and_tokens_can_be_taken_apart() -> None:
+    async def scenario() -> None:
+        stream = TokenStream(1, lambda _: None)
+        stream.push("a", [1], [(1, -0.5, [])], None)
+        stream.push("", [2], [(2, -1.5, [])], None)
+        assert stream.take_text() == "a"
+        assert stream.take_text() == ""
+        stream.push("b", [3], [(3, -2.5, [])], END)
+        taken = [TokenLogprobs(token, logprob, ()) for token, logprob in ((1, -0.5), (2, -1.5), (3, -2.5))]
+        assert stream.take_tokens() == ([1, 2, 3], tuple(taken))
+        assert stream.take_tokens() == ([], ())
+        assert stream.take_text() == "b"
 
     run(scenario())

@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 import pytest
 from llamad import Result, Timings, Usage
-from llamad.openai.chat import ChunkWriter, usage_of
+from llamad.openai.chat_stream import TextWriter
+from llamad.openai.usage import usage_of
 
 TEXTS = ['"', "\\", "\n\n", "\r", "\x00", "data: x", "é", "日本", "🙂", "\u2028", "</script>", "x" * 10_000]
 
@@ -25,7 +26,7 @@ def parsed(events: bytes) -> list[Any]:
 
 @pytest.mark.parametrize("include_usage", [True, False])
 def test_every_chunk_is_the_json_it_stands_for(include_usage: bool) -> None:
-    writer = ChunkWriter('na"me', 2, include_usage=include_usage)
+    writer = TextWriter('na"me', 2, include_usage=include_usage)
     (opening, _) = parsed(writer.first())
     same = {key: opening[key] for key in ("id", "object", "created", "model")}
     same |= {"usage": None} if include_usage else {}
@@ -42,7 +43,7 @@ def test_every_chunk_is_the_json_it_stands_for(include_usage: bool) -> None:
 
 
 def test_what_comes_at_once_is_one_piece() -> None:
-    writer = ChunkWriter("m", 128, include_usage=False)
+    writer = TextWriter("m", 128, include_usage=False)
     steps = [(0, "a", None), (5, "b", result()), (127, "", result("length"))]
     choices = [chunk["choices"][0] for chunk in parsed(writer.chunks(steps))]
     assert [(one["index"], one["delta"], one["finish_reason"]) for one in choices] == [
@@ -56,9 +57,15 @@ def test_what_comes_at_once_is_one_piece() -> None:
 
 def test_the_end() -> None:
     results = [result(completion=3, cached=4), result(completion=4, cached=1)]
-    assert ChunkWriter("m", 2, include_usage=False).last(results) == b"data: [DONE]\n\n"
-    usage, done = parsed(ChunkWriter("m", 2, include_usage=True).last(results))
+    counts = usage_of(results, 2)
+    assert TextWriter("m", 2, include_usage=False).last(counts) == b"data: [DONE]\n\n"
+    usage, done = parsed(TextWriter("m", 2, include_usage=True).last(counts))
     assert done == "[DONE]"
     assert usage["choices"] == []
     assert usage["usage"]["total_tokens"] == 12
-    assert usage_of(results) == Usage(prompt_tokens=5, completion_tokens=7, cached_tokens=1)
+    assert counts == Usage(prompt_tokens=5, completion_tokens=7, cached_tokens=1)
+
+
+def test_each_prompt_counts_once() -> None:
+    results = [result(cached=4), result(cached=1), result(cached=3), result(cached=2)]
+    assert usage_of(results, 2) == Usage(prompt_tokens=10, completion_tokens=4, cached_tokens=3)

@@ -1,0 +1,139 @@
+#include "embed/embed_engine.h"
+
+#include <exception>
+#include <sstream>
+#include <utility>
+
+namespace llamad {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kForever = std::chrono::hours(24);
+
+} // namespace
+
+EmbedEngine::EmbedEngine(std::unique_ptr<EmbeddingRunner> runner, EmbedEngineLimits limits)
+    : limits_(limits), runner_(std::move(runner)), inbox_(static_cast<std::size_t>(limits.max_queue)),
+      scheduler_(runner_->limits()), thread_([this] { loop(); }) {}
+
+void EmbedEngine::close() {
+    std::call_once(close_once_, [this] {
+        inbox_.close();
+        runner_->request_abort();
+        thread_.join();
+        runner_.reset();
+    });
+}
+
+void EmbedEngine::loop() {
+    try {
+        while (true) {
+            open_mail(scheduler_.n_jobs() > 0 ? milliseconds::zero() : kForever);
+            if (closed_) {
+                break;
+            }
+            step();
+        }
+    } catch (const std::exception &failure) { // out of memory, say: better closed than dead
+        inbox_.close();
+        open_mail(milliseconds::zero());
+        return abandon_all(std::string("the engine failed: ") + failure.what());
+    }
+    abandon_all("the engine was closed before the request had finished");
+}
+
+void EmbedEngine::step() {
+    end_overdue();
+    deliver(); // who was cancelled need not wait for the others' batch
+    const std::vector<Piece> pieces = scheduler_.plan();
+    if (!pieces.empty()) {
+        run(pieces);
+    }
+    deliver();
+}
+
+void EmbedEngine::open_mail(milliseconds patience) {
+    Delivery<EmbedJob> mail = inbox_.take(patience);
+    closed_ = mail.closed;
+    for (std::unique_ptr<EmbedJob> &job : mail.requests) {
+        scheduler_.admit(std::move(job));
+    }
+    for (const RequestId id : mail.cancellations) {
+        finish(scheduler_.end(id, FinishReason::kCancelled));
+    }
+}
+
+void EmbedEngine::end_overdue() {
+    const TimePoint now = Clock::now();
+    while (limits_.request_timeout_s > 0 && scheduler_.n_jobs() > 0) {
+        const RequestId oldest = scheduler_.oldest();
+        if (seconds_between(scheduler_.submitted_at(oldest), now) < limits_.request_timeout_s) {
+            return;
+        }
+        std::ostringstream message;
+        message << "the request did not finish within " << limits_.request_timeout_s << " s";
+        Metrics::add(metrics_.timeouts, 1);
+        finish(scheduler_.end(oldest, FinishReason::kError, ErrorKind::kTimeout, message.str()));
+    }
+}
+
+void EmbedEngine::run(std::span<const Piece> pieces) {
+    Metrics::add(metrics_.encode_calls, 1);
+    switch (runner_->encode(pieces)) {
+    case EncodeStatus::kOk:
+        break;
+    case EncodeStatus::kAborted: // close() is on its way: abandon_all() ends everybody
+        return;
+    case EncodeStatus::kFailed:
+        return isolate_failure(pieces);
+    }
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+        Metrics::add(metrics_.tokens, pieces[i].tokens.size());
+        if (scheduler_.is_due(pieces[i])) {
+            Metrics::add(metrics_.inputs, scheduler_.is_last(pieces[i]) ? 1 : 0);
+            finish(scheduler_.complete(pieces[i], runner_->pooled(i)));
+        }
+    }
+}
+
+// llama.cpp does not say which input is to blame: compute each alone. Who fails alone is the culprit.
+void EmbedEngine::isolate_failure(std::span<const Piece> pieces) {
+    if (pieces.size() == 1) {
+        return finish(
+            scheduler_.end(pieces.front().job, FinishReason::kError, ErrorKind::kGenerationFailed,
+                           "the model could not compute input " + std::to_string(pieces.front().input)));
+    }
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+        if (scheduler_.is_due(pieces[i])) {
+            run(pieces.subspan(i, 1));
+        }
+    }
+}
+
+void EmbedEngine::finish(std::optional<EmbedEnd> end) {
+    if (end) {
+        Metrics::add(metrics_.finished[static_cast<std::size_t>(end->reason)], 1);
+        outbox_.push_back(std::move(*end));
+        inbox_.release();
+    }
+}
+
+void EmbedEngine::abandon_all(const std::string &message) {
+    while (scheduler_.n_jobs() > 0) {
+        finish(scheduler_.end(scheduler_.oldest(), FinishReason::kError, ErrorKind::kEngineClosed, message));
+    }
+    deliver();
+}
+
+// The gauges first: who has seen a job's end must not find it running.
+void EmbedEngine::deliver() {
+    const std::size_t n_started = scheduler_.n_started();
+    metrics_.running.store(static_cast<std::int32_t>(n_started), std::memory_order_relaxed);
+    metrics_.waiting.store(static_cast<std::int32_t>(scheduler_.n_jobs() - n_started),
+                           std::memory_order_relaxed);
+    events_.publish(outbox_);
+}
+
+} // namespace llamad

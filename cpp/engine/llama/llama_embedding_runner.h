@@ -1,0 +1,58 @@
+// EmbeddingRunner over a llama_context.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "llama.h"
+
+#include "embed/embedder_config.h"
+#include "embed/embedding_runner.h"
+#include "llama/llama_model.h"
+
+namespace llamad {
+
+// Models that see the whole input at once (encoders, mostly) have to compute it in one go: llama.cpp's
+// physical batch is then as large as the longest input. The others compute a long input in parts, through the
+// KV cache.
+class LlamaEmbeddingRunner final : public EmbeddingRunner {
+  public:
+    // Allocates the compute buffers and, where the model needs one, the KV cache. Throws ModelLoadError.
+    LlamaEmbeddingRunner(std::shared_ptr<const LlamaModel> model, const EmbedderConfig &config);
+
+    EmbeddingLimits limits() const override { return limits_; }
+    EncodeStatus encode(std::span<const Piece> pieces) override;
+    std::span<const float> pooled(std::size_t piece) override { return pooled_[piece]; }
+    void request_abort() override { abort_.store(true, std::memory_order_relaxed); }
+
+  private:
+    // llama_batch is a struct of arrays; these are the arrays, kept between calls.
+    struct Rows {
+        std::vector<llama_token> tokens;
+        std::vector<llama_pos> positions;
+        std::vector<std::int32_t> n_seq_ids;
+        std::vector<llama_seq_id> seq_ids;
+        std::vector<llama_seq_id *> seq_id_pointers;
+        std::vector<std::int8_t> wants_output;
+
+        llama_batch fill(std::span<const Piece> pieces);
+    };
+
+    void create_context(const EmbedderConfig &config, std::int32_t n_ubatch);
+    void forget(const Piece &first);
+    EncodeStatus encode_quietly(std::span<const Piece> pieces);
+
+    struct Deleter {
+        void operator()(llama_context *context) const { llama_free(context); }
+    };
+
+    std::shared_ptr<const LlamaModel> model_;
+    EmbeddingLimits limits_;
+    Rows rows_;
+    std::vector<std::span<const float>> pooled_;
+    std::atomic<bool> abort_{false};
+    std::unique_ptr<llama_context, Deleter> context_; // last: its abort callback reads abort_
+};
+
+} // namespace llamad

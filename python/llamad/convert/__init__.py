@@ -1,0 +1,1 @@
+"""Other formats of models into GGUF, with nothing but the standard library."""

@@ -1,0 +1,89 @@
+"""What the engine's parser finds in a generated text, as OpenAI's messages and deltas have it."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .._engine import ChatParser, _ChatEvent
+
+
+def finish_reason(reason: str, *, made_calls: bool) -> str:
+    """Return OpenAI's reason: tool calls go before a regular end, not before one that cut them off."""
+    return "tool_calls" if made_calls and reason == "stop" else reason
+
+
+class MessageDeltas:
+    """The deltas of one choice.
+
+    Attributes:
+        made_calls: whether there was a tool call.
+    """
+
+    __slots__ = ("_parser", "made_calls")
+
+    def __init__(self, parser: ChatParser | None) -> None:
+        """Parse what is fed; without a parser the text is the content as it is."""
+        self._parser = parser
+        self.made_calls = False
+
+    @property
+    def parsed(self) -> bool:
+        """Whether the text is more than the content as it is."""
+        return self._parser is not None
+
+    def feed(self, text: str, *, final: bool) -> list[dict[str, Any]]:
+        """Return the deltas that more text makes; `final`: no more comes."""
+        if self._parser is None:
+            return [{"content": text}] if text else []
+        events = self._parser.feed(text) if text else []
+        if final:
+            events += self._parser.finish()
+        return [self._delta(event) for event in events]
+
+    def _delta(self, event: _ChatEvent) -> dict[str, Any]:
+        match event:
+            case ("reasoning", text):
+                return {"reasoning_content": text}
+            case ("content", text):
+                return {"content": text}
+            case (_, index, "", arguments):
+                return {"tool_calls": [{"index": index, "function": {"arguments": arguments}}]}
+            case (_, index, name, arguments):
+                self.made_calls = True
+                return {"tool_calls": [{"index": index} | _call(name, arguments)]}
+
+
+def message_of(text: str, parser: ChatParser | None) -> dict[str, Any]:
+    """Return the whole message that a choice's text stands for."""
+    message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
+    return message if parser is None else message | _parsed([*parser.feed(text), *parser.finish()])
+
+
+def _parsed(events: Iterable[_ChatEvent]) -> dict[str, Any]:
+    content, reasoning = "", ""
+    calls: list[dict[str, Any]] = []
+    for event in events:
+        match event:
+            case ("reasoning", text):
+                reasoning += text
+            case ("content", text):
+                content += text
+            case (_, index, "", arguments):
+                calls[index]["function"]["arguments"] += arguments
+            case (_, _, name, arguments):
+                calls.append(_call(name, arguments))
+    message: dict[str, Any] = {"content": content or (None if calls else "")}
+    if reasoning:
+        message["reasoning_content"] = reasoning
+    if calls:
+        message["tool_calls"] = calls
+    return message
+
+
+def _call(name: str, arguments: str) -> dict[str, Any]:
+    call_id = f"call_{secrets.token_hex(12)}"
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}

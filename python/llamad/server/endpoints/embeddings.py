@@ -1,0 +1,63 @@
+"""`POST /v1/embeddings` and `/v1/rerank`: vectors of texts, and scores of documents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...openai.embeddings import check_dimensions, embedding_list, parse_embedding
+from ...openai.rerank import parse_rerank, ranking
+from ...results import Usage
+from ..limits import read_json_body
+from ..routing import Route, exchange_of, json_response
+
+if TYPE_CHECKING:
+    from blacksheep import Request, Response
+
+    from ...embedder import Embeddings, Ranking
+    from ...openai.embeddings import EmbeddingRequest
+    from ...openai.rerank import RerankRequest
+    from ..state import ServerState
+
+_EMBEDDING_PATHS = ("/v1/embeddings", "/embeddings")
+_RERANK_PATHS = ("/v1/rerank", "/rerank", "/v1/reranking", "/reranking")
+"""OpenAI's and Cohere's, then llama-server's."""
+
+
+class EmbeddingsEndpoint:
+    """What models that generate no text compute."""
+
+    def __init__(self, state: ServerState) -> None:
+        self._state = state
+
+    def routes(self) -> list[Route]:
+        """Return the rows of this family."""
+        return [Route("POST", path, self.embeddings) for path in _EMBEDDING_PATHS] + [
+            Route("POST", path, self.rerank) for path in _RERANK_PATHS
+        ]
+
+    async def embeddings(self, request: Request) -> Response:
+        """Compute the vectors of one text, or of many; a client that leaves takes them with it."""
+        exchange = exchange_of(request)
+        wanted = parse_embedding(await read_json_body(exchange, self._state.body_limits))
+        exchange.model = wanted.model
+        embeddings = await exchange.watch().until_gone(self._embed(wanted))
+        exchange.usage = Usage(sum(embeddings.n_tokens), 0, 0)
+        return json_response(200, embedding_list(wanted, embeddings))
+
+    async def rerank(self, request: Request) -> Response:
+        """Score documents by how well they answer a query, the best first."""
+        exchange = exchange_of(request)
+        wanted = parse_rerank(await read_json_body(exchange, self._state.body_limits))
+        exchange.model = wanted.model
+        scored = await exchange.watch().until_gone(self._rerank(wanted))
+        exchange.usage = Usage(sum(scored.n_tokens), 0, 0)
+        return json_response(200, ranking(wanted, scored))
+
+    async def _embed(self, wanted: EmbeddingRequest) -> Embeddings:
+        embedder = await self._state.models.get_embedder(wanted.model, "embed")
+        check_dimensions(wanted.dimensions, embedder.info.n_out)
+        return await embedder.embed(wanted.inputs)
+
+    async def _rerank(self, wanted: RerankRequest) -> Ranking:
+        embedder = await self._state.models.get_embedder(wanted.model, "rerank")
+        return await embedder.rerank(wanted.query, wanted.documents)

@@ -1,0 +1,108 @@
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "check.h"
+
+#include "core/trigger_watch.h"
+
+using namespace llamad;
+
+namespace {
+
+Trigger word(std::string text) { return {.kind = Trigger::Kind::kWord, .text = std::move(text)}; }
+Trigger pattern(std::string text) { return {.kind = Trigger::Kind::kPattern, .text = std::move(text)}; }
+
+const Thinking kThinking{.start = "<think>", .ends = {"</think>", "<end>"}, .open = false};
+
+// Says the pieces; tokens are their numbers. The tokens of the first trigger, after a ':' its pattern; "" for
+// none.
+std::string triggered(const std::vector<std::string> &pieces, const std::vector<Trigger> &triggers,
+                      const Thinking &thinking = {}) {
+    TriggerWatch watch(triggers, thinking);
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+        if (const auto found = watch.push(static_cast<TokenId>(i), pieces[i])) {
+            std::string said;
+            for (const TokenId token : found->tokens) {
+                said.append(said.empty() ? "" : ",").append(std::to_string(token));
+            }
+            return said.append(":").append(found->pattern);
+        }
+    }
+    return "";
+}
+
+std::vector<std::string> letters(std::string_view text) {
+    std::vector<std::string> pieces;
+    for (const char c : text) {
+        pieces.emplace_back(1, c);
+    }
+    return pieces;
+}
+
+} // namespace
+
+TEST("a word triggers from the token on in which it begins") {
+    CHECK_EQ(triggered({"I ", "will <t", "ool", "> now"}, {word("<tool>")}), "1,2,3:<tool>");
+    CHECK_EQ(triggered({"<tool>"}, {word("<tool>")}), "0:<tool>");
+    CHECK_EQ(triggered({"<too", "l "}, {word("<tool>")}), "");
+    CHECK_EQ(triggered({"a", "[CALL]"}, {word("x"), word("[CALL]")}), R"(1:\[CALL\])");
+}
+
+TEST("the first of several words counts") {
+    CHECK_EQ(triggered({"<b><a>"}, {word("<a>"), word("<b>")}), "0:<b>");
+}
+
+TEST("what is said while thinking does not count") {
+    const std::vector<Trigger> tool{word("<tool>")};
+    CHECK_EQ(triggered(letters("<think>a <tool>? no</think>"), tool, kThinking), "");
+    CHECK_EQ(triggered({"<think>", "<tool>", "</think>", "<tool>"}, tool, kThinking), "3:<tool>");
+    CHECK_EQ(triggered({"<think><tool><end><tool>"}, tool, kThinking), "0:<tool>");
+    CHECK_EQ(triggered({"<tool><think>"}, tool, kThinking), "0:<tool>");
+    Thinking open = kThinking;
+    open.open = true;
+    CHECK_EQ(triggered({"<tool>", "</think>", "<tool>"}, tool, open), "2:<tool>");
+}
+
+TEST("patterns are found in the tail, anchored ones at the beginning only") {
+    CHECK_EQ(triggered({"<start>", "assistant", " to"}, {pattern("<start>assistant(\\s+to)")}),
+             "0,1,2:<start>assistant(\\s+to)");
+    CHECK_EQ(triggered({" ", "to"}, {pattern("^\\s+to$")}), "0,1:^\\s+to$");
+    CHECK_EQ(triggered({"x", " to"}, {pattern("^\\s+to$")}), "");
+    std::vector<std::string> late(400, "x");
+    late.insert(late.end(), {" to"});
+    CHECK_EQ(triggered(late, {pattern("^\\s+to$")}), "");
+}
+
+TEST("however the text is cut and however late it is said, the word is found") {
+    std::mt19937 random(7);
+    for (int round = 0; round < 300; ++round) {
+        const std::string text = std::string(random() % 2000, 'a') + "<<tool" +
+                                 std::string(random() % 9, '<') + "<tool>" + std::string(random() % 5, 'z');
+        std::vector<std::string> pieces;
+        for (std::size_t at = 0; at < text.size();) {
+            pieces.push_back(text.substr(at, random() % 7));
+            at += pieces.back().size();
+        }
+        const std::string found = triggered(pieces, {word("<tool>")});
+        CHECK(found.ends_with(":<tool>"));
+        std::string said;
+        std::size_t from = 0;
+        for (std::size_t to = 0; from < found.size() && found[from] != ':';
+             from = to + (found[to] == ',' ? 1 : 0)) {
+            to = found.find_first_of(",:", from);
+            said += pieces[std::stoul(found.substr(from, to - from))];
+        }
+        CHECK(said.find("<tool>") != std::string::npos && said.size() <= 6 + 12);
+    }
+}
+
+TEST("after ten thousand tokens it holds no more than the tail") {
+    TriggerWatch watch({word("<tool>")}, kThinking);
+    for (int i = 0; i < 10'000; ++i) {
+        CHECK(!watch.push(i, "some words and <too"));
+    }
+    const auto found = watch.push(10'000, "l>");
+    CHECK(found && found->tokens == std::vector<TokenId>({9'999, 10'000}));
+}

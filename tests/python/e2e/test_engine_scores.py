@@ -1,0 +1,92 @@
+"""Log-probabilities of the prompt, and generations that may not end early."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from llamad import Engine, ParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.timeout(180)
+
+GREEDY: dict[str, Any] = {"temperature": 0}
+
+
+@pytest.fixture(scope="module")
+def engine(smollm2: Path) -> Iterator[Engine]:
+    with Engine(smollm2, n_parallel=3, n_ctx=1024) as engine:
+        yield engine
+
+
+def test_the_prompt_s_logprobs_are_those_it_was_generated_with(engine: Engine) -> None:
+    prompt = engine.tokenize("The capital of France is")
+    [said] = engine.choices(prompt, n=1, max_tokens=12, logprobs=3, **GREEDY)
+    [scored] = engine.choices(prompt + said.token_ids, n=1, max_tokens=0, prompt_logprobs=3)
+    assert said.logprobs is not None
+    assert scored.prompt_logprobs is not None
+    assert (scored.text, scored.finish_reason, scored.usage.completion_tokens) == ("", "length", 0)
+    assert [token.token_id for token in scored.prompt_logprobs] == (prompt + said.token_ids)[1:]
+    tail = scored.prompt_logprobs[-len(said.token_ids) :]
+    for generated, again in zip(said.logprobs, tail, strict=True):
+        assert again.logprob == pytest.approx(generated.logprob, abs=0.1)  # batches round differently
+        assert again.top[0][0] == again.token_id  # it was the likeliest
+    for token in scored.prompt_logprobs:
+        assert token.logprob <= token.top[0][1]
+        assert len(token.top) == 3
+        assert sum(math.exp(logprob) for _, logprob in token.top) <= 1.0001
+
+
+def test_long_prompts_are_scored_beside_others(engine: Engine) -> None:
+    prompts = [engine.tokenize(f"{i} " + "river mountain harbor window " * 25) for i in range(4)]
+    params = {"max_tokens": 2, "prompt_logprobs": 0, **GREEDY}
+    alone = [engine.choices(prompt, n=1, **params)[0] for prompt in prompts[:2]]
+    generations = [engine.submit(prompt, None, **params) for prompt in prompts]
+    neighbour = engine.submit("Once upon a time", max_tokens=20, **GREEDY)
+    for prompt, generation in zip(prompts, generations, strict=True):
+        scores = generation.result(timeout=120).prompt_logprobs
+        assert scores is not None
+        assert [token.token_id for token in scores] == prompt[1:]
+    for one, generation in zip(alone, generations, strict=False):
+        scores, before = generation.result(timeout=120).prompt_logprobs, one.prompt_logprobs
+        assert scores is not None
+        assert before is not None
+        difference = sum(a.logprob - b.logprob for a, b in zip(scores, before, strict=True))
+        assert abs(difference) / len(scores) < 0.05
+    assert len(neighbour.result(timeout=120).token_ids) == 20
+
+
+def test_choices_share_the_scores_of_their_prompt(engine: Engine) -> None:
+    results = engine.choices("The sky is", n=3, max_tokens=3, prompt_logprobs=0, seed=1)
+    assert [result.prompt_logprobs is not None for result in results] == [True, False, False]
+
+
+def test_no_end_before_min_tokens(engine: Engine) -> None:
+    prompt = "<|im_start|>user\nSay hi.<|im_end|>\n<|im_start|>assistant\n"
+    free = engine.generate(prompt, max_tokens=80, **GREEDY)
+    assert free.finish_reason == "stop"
+    longer = engine.generate(prompt, max_tokens=80, min_tokens=len(free.token_ids) + 5, **GREEDY)
+    assert len(longer.token_ids) >= len(free.token_ids) + 5
+    assert longer.text.startswith(free.text)
+
+
+@pytest.mark.parametrize(
+    ("params", "param"),
+    [
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": -1, "prompt_logprobs": 1}, "max_tokens"),
+        ({"min_tokens": -1}, "min_tokens"),
+        ({"min_tokens": 4, "max_tokens": 3}, "min_tokens"),
+        ({"min_tokens": 4, "grammar": 'root ::= "a"'}, "min_tokens"),
+        ({"prompt_logprobs": 21}, "prompt_logprobs"),
+        ({"prompt_logprobs": True}, "prompt_logprobs"),
+    ],
+)
+def test_what_cannot_be_is_refused(engine: Engine, params: dict[str, Any], param: str) -> None:
+    with pytest.raises(ParameterError, match=param) as caught:
+        engine.generate("x", **params)
+    assert caught.value.param == param

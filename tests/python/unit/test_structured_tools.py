@@ -1,0 +1,60 @@
+"""Schemas of strict tools: what the model would not be held to is refused, and where it stands is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from llamad.errors import ParameterError
+from llamad.structured import check_tool_schema
+
+
+def of(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "additionalProperties": False, **more}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        of({}),
+        of({"city": {"type": "string", "description": "where"}}, required=["city"]),
+        of({"unit": {"type": "string", "enum": ["c", "f"]}, "kind": {"const": 1}}),
+        of({"n": {"type": "integer", "minimum": 1, "maximum": 9}, "x": {"type": "number"}}),
+        of({"tags": {"type": "array", "items": {"type": "string", "maxLength": 9}, "minItems": 1}}),
+        of({"either": {"anyOf": [{"type": "string"}, {"type": "null"}]}}),
+        of({"next": {"$ref": "#"}}),
+        of({"id": {"type": "string", "format": "uuid"}, "maybe": {"type": ["integer", "null"]}}),
+    ],
+)
+def test_what_is_enforced_passes(schema: dict[str, Any]) -> None:
+    check_tool_schema(schema, "p")
+
+
+@pytest.mark.parametrize(
+    ("part", "place"),
+    [
+        ({"type": "number", "minimum": 0}, ".minimum"),
+        ({"type": "integer", "multipleOf": 10}, ".multipleOf"),
+        ({"type": "integer", "minimum": 0, "exclusiveMinimum": 3}, ".exclusiveMinimum"),
+        ({"type": "string", "pattern": "^a$"}, ".pattern"),
+        ({"type": "string", "format": "date"}, ".format"),
+        ({"type": "string", "format": "uuid", "minLength": 3}, ".format"),
+        ({"anyOf": [{"type": "string"}], "type": "string"}, ".type"),
+        ({"$ref": "#/$defs/A", "maxLength": 1}, ".maxLength"),
+        ({"type": "array", "prefixItems": [{"type": "null"}], "minItems": 1}, ".minItems"),
+        ({"type": "object", "properties": {}, "required": ["a"]}, ".required[0]"),
+        ({"minLength": 3}, ".minLength"),
+        ({"type": "array", "items": {"type": "number", "maximum": 1}}, ".items.maximum"),
+        (
+            {"type": "object", "additionalProperties": {"type": "number", "maximum": 1}},
+            ".additionalProperties.maximum",
+        ),
+        ({"type": "string", "enum": ["a"], "minLength": 1}, ".minLength"),
+        ({"nonsense": 1}, ".nonsense"),
+    ],
+)
+def test_what_is_not_is_refused_by_its_path(part: dict[str, Any], place: str) -> None:
+    schema = of({"a": {"type": "string"}, "b": part}, **{"$defs": {"A": {"type": "string"}}})
+    with pytest.raises(ParameterError) as caught:
+        check_tool_schema(schema, "tools[0].function.parameters")
+    assert caught.value.param == f"tools[0].function.parameters.properties.b{place}"
