@@ -50,7 +50,7 @@ py::list drain(LlamaEmbedder &embedder) {
     std::vector<EmbedEnd> ends;
     {
         const py::gil_scoped_release released;
-        ends = embedder.events().drain();
+        ends = embedder.events().take_all();
     }
     py::list list(ends.size());
     for (std::size_t i = 0; i < ends.size(); ++i) {

@@ -96,7 +96,7 @@ class EmbedRig {
 
     // Takes what there is, without waiting.
     void collect() {
-        for (EmbedEnd &end : engine_.events().drain()) {
+        for (EmbedEnd &end : engine_.events().take_all()) {
             CHECK(submitted_.contains(end.id));
             const RequestId id = end.id;
             CHECK(ends_.try_emplace(id, std::move(end)).second); // nothing comes after the end

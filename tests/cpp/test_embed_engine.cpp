@@ -144,6 +144,33 @@ TEST("a job that takes too long ends with an error") {
     CHECK_EQ(rig.engine().metrics().timeouts.load(), 1);
 }
 
+namespace {
+
+// Submits jobs of random inputs and cancels some; returns how many were accepted before the engine closed.
+int submit_many(EmbedEngine &engine, unsigned seed) {
+    std::minstd_rand random(seed);
+    int n_accepted = 0;
+    for (int i = 0; i < 200; ++i) {
+        Inputs inputs(random() % 5 + 1);
+        for (std::vector<TokenId> &input : inputs) {
+            input = run_of(static_cast<TokenId>(random() % 100), random() % 60 + 1);
+        }
+        std::unique_ptr<EmbedJob> job = make_job(std::move(inputs));
+        try {
+            const RequestId id = engine.submit(job);
+            ++n_accepted;
+            if (random() % 4 == 0) {
+                engine.cancel(id);
+            }
+        } catch (const EngineClosedError &) {
+            break;
+        }
+    }
+    return n_accepted;
+}
+
+} // namespace
+
 TEST("many threads submit, cancel and close, and every job ends once") {
     for (int round = 0; round < 5; ++round) {
         FakeEmbeddingModel model;
@@ -151,29 +178,11 @@ TEST("many threads submit, cancel and close, and every job ends once") {
         std::atomic<int> n_accepted{0};
         std::vector<std::thread> threads;
         for (unsigned seed = 0; seed < 4; ++seed) {
-            threads.emplace_back([&, seed] {
-                std::minstd_rand random(seed + 1);
-                for (int i = 0; i < 200; ++i) {
-                    Inputs inputs(random() % 5 + 1);
-                    for (std::vector<TokenId> &input : inputs) {
-                        input = run_of(static_cast<TokenId>(random() % 100), random() % 60 + 1);
-                    }
-                    std::unique_ptr<EmbedJob> job = make_job(std::move(inputs));
-                    try {
-                        const RequestId id = engine.submit(job);
-                        ++n_accepted;
-                        if (random() % 4 == 0) {
-                            engine.cancel(id);
-                        }
-                    } catch (const EngineClosedError &) {
-                        return;
-                    }
-                }
-            });
+            threads.emplace_back([&, seed] { n_accepted += submit_many(engine, seed + 1); });
         }
         std::vector<RequestId> ended;
         const auto drain = [&] {
-            for (const EmbedEnd &end : engine.events().drain()) {
+            for (const EmbedEnd &end : engine.events().take_all()) {
                 ended.push_back(end.id);
             }
         };

@@ -14,7 +14,7 @@ namespace {
 Trigger word(std::string text) { return {.kind = Trigger::Kind::kWord, .text = std::move(text)}; }
 Trigger pattern(std::string text) { return {.kind = Trigger::Kind::kPattern, .text = std::move(text)}; }
 
-const Thinking kThinking{.start = "<think>", .ends = {"</think>", "<end>"}, .open = false};
+const Thinking thinking_tags{.start = "<think>", .ends = {"</think>", "<end>"}, .open = false};
 
 // Says the pieces; tokens are their numbers. The tokens of the first trigger, after a ':' its pattern; "" for
 // none.
@@ -56,11 +56,11 @@ TEST("the first of several words counts") {
 
 TEST("what is said while thinking does not count") {
     const std::vector<Trigger> tool{word("<tool>")};
-    CHECK_EQ(triggered(letters("<think>a <tool>? no</think>"), tool, kThinking), "");
-    CHECK_EQ(triggered({"<think>", "<tool>", "</think>", "<tool>"}, tool, kThinking), "3:<tool>");
-    CHECK_EQ(triggered({"<think><tool><end><tool>"}, tool, kThinking), "0:<tool>");
-    CHECK_EQ(triggered({"<tool><think>"}, tool, kThinking), "0:<tool>");
-    Thinking open = kThinking;
+    CHECK_EQ(triggered(letters("<think>a <tool>? no</think>"), tool, thinking_tags), "");
+    CHECK_EQ(triggered({"<think>", "<tool>", "</think>", "<tool>"}, tool, thinking_tags), "3:<tool>");
+    CHECK_EQ(triggered({"<think><tool><end><tool>"}, tool, thinking_tags), "0:<tool>");
+    CHECK_EQ(triggered({"<tool><think>"}, tool, thinking_tags), "0:<tool>");
+    Thinking open = thinking_tags;
     open.open = true;
     CHECK_EQ(triggered({"<tool>", "</think>", "<tool>"}, tool, open), "2:<tool>");
 }
@@ -99,7 +99,7 @@ TEST("however the text is cut and however late it is said, the word is found") {
 }
 
 TEST("after ten thousand tokens it holds no more than the tail") {
-    TriggerWatch watch({word("<tool>")}, kThinking);
+    TriggerWatch watch({word("<tool>")}, thinking_tags);
     for (int i = 0; i < 10'000; ++i) {
         CHECK(!watch.push(i, "some words and <too"));
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.python.support.tiny_embedders import MINILM_FILE
 from tests.python.support.tiny_gguf import ENDLESS_N_CTX, SMOLLM2_FILE, TinyModel, write_tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,8 +30,17 @@ def endless_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
     """The default model in `models/`, pulled where it is not there yet."""
-    path = ROOT / "models" / SMOLLM2_FILE
+    return _pulled("smollm2", ROOT / "models" / SMOLLM2_FILE)
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The embedding model of the catalog, alone in a folder where nobody looks for models to serve."""
+    return _pulled("minilm", ROOT / "models" / ".tests" / MINILM_FILE)
+
+
+def _pulled(name: str, path: Path) -> Path:
     if not path.exists():
-        command = [sys.executable, "-m", "llamad", "pull", "smollm2", "--model-directory", str(path.parent)]
+        command = [sys.executable, "-m", "llamad", "pull", name, "--model-directory", str(path.parent)]
         subprocess.run(command, check=True, timeout=600)
     return path

@@ -197,7 +197,9 @@ void Engine::sample(std::span<const Row> rows) {
             take_token(slot, task);
             continue;
         }
-        slot.sequence().add_score(std::move(*task.logprobs));
+        if (task.logprobs) {
+            slot.sequence().add_score(std::move(*task.logprobs));
+        }
     }
 }
 

@@ -31,6 +31,6 @@ std::vector<Event> join_by_request(std::vector<Event> events) {
 
 } // namespace
 
-std::vector<Event> EventQueue::drain() { return join_by_request(Outbox::drain()); }
+std::vector<Event> EventQueue::drain() { return join_by_request(take_all()); }
 
 } // namespace llamad

@@ -31,7 +31,7 @@ struct Event {
     std::unique_ptr<End> end;            // set on the last event of a request
 };
 
-// An outbox whose drain() joins the events of one request into one, in order of first event.
+// An outbox for a consumer who wants the events of one request joined into one, in order of first event.
 class EventQueue : public Outbox<Event> {
   public:
     std::vector<Event> drain();

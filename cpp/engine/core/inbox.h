@@ -21,9 +21,9 @@ template <typename Item> struct Delivery {
     bool closed = false;
 };
 
-// Bounded by what the engine has on its hands: requests count from submit() until their terminal event, so
+// Bounded by what the engine has on its hands: requests count from accept() until their terminal event, so
 // that the bound does not depend on how soon the engine thread looks in. An Item has an `id` and a
-// `submitted_at`. Threading: submit(), cancel(), close() and poke() from any thread, never waiting; take()
+// `submitted_at`. Threading: accept(), cancel(), close() and poke() from any thread, never waiting; take()
 // and release() from the engine thread.
 template <typename Item> class Inbox {
   public:
@@ -33,7 +33,7 @@ template <typename Item> class Inbox {
 
     // Accepts all of the requests or none. Assigns consecutive ids, of which the first is returned, and the
     // time of submission. Throws QueueFullError or EngineClosedError; the requests are untouched then.
-    RequestId submit(std::span<std::unique_ptr<Item>> requests) {
+    RequestId accept(std::span<std::unique_ptr<Item>> requests) {
         RequestId first = 0;
         {
             const std::lock_guard lock(mutex_);

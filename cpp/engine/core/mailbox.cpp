@@ -16,7 +16,7 @@ RequestId Mailbox::submit(std::span<std::unique_ptr<Request>> requests) {
     for (const std::unique_ptr<Request> &request : requests) {
         request->any_started = any_started;
     }
-    return Inbox::submit(requests);
+    return accept(requests);
 }
 
 } // namespace llamad

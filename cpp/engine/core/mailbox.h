@@ -16,7 +16,7 @@ class Mailbox : public Inbox<Request> {
   public:
     using Inbox::Inbox;
 
-    // As Inbox's; throws ParameterError where there could never be room for so many.
+    // As accept(); throws ParameterError where there could never be room for so many.
     RequestId submit(std::span<std::unique_ptr<Request>> requests);
 };
 

@@ -40,7 +40,7 @@ template <typename Event> class Outbox {
     }
 
     // Takes everything there is, in order.
-    std::vector<Event> drain() {
+    std::vector<Event> take_all() {
         // Clear the descriptor first: an event published in between then causes one wake-up too many, never
         // one too few.
         wake_fd_.clear();

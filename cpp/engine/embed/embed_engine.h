@@ -50,7 +50,7 @@ class EmbedEngine {
     ~EmbedEngine() { close(); }
 
     // Returns the job's id. Throws QueueFullError or EngineClosedError; the job is untouched then.
-    RequestId submit(std::unique_ptr<EmbedJob> &job) { return inbox_.submit(std::span(&job, 1)); }
+    RequestId submit(std::unique_ptr<EmbedJob> &job) { return inbox_.accept(std::span(&job, 1)); }
 
     // Takes effect with the next batch; without effect on a job that has ended or never was.
     void cancel(RequestId id) { inbox_.cancel(id); }

@@ -40,9 +40,10 @@ std::vector<Piece> EmbedScheduler::plan() {
     if (!long_ || long_ran_last_) {
         batch = gather();
     }
-    long_ran_last_ = batch.empty() && long_.has_value();
-    if (long_ran_last_) {
-        batch.push_back(next_part());
+    long_ran_last_ = false;
+    if (batch.empty() && long_) {
+        batch.push_back(next_part(*long_));
+        long_ran_last_ = true;
     }
     return batch;
 }
@@ -80,7 +81,7 @@ std::vector<Piece> EmbedScheduler::gather() {
 }
 
 // Puts the job's next input into the batch. False: no room.
-bool EmbedScheduler::place(Jobs::value_type &entry, std::vector<Piece> &batch, std::size_t &n_tokens) {
+bool EmbedScheduler::place(Jobs::value_type &entry, std::vector<Piece> &batch, std::size_t &n_tokens) const {
     Work &work = entry.second;
     const std::vector<TokenId> &tokens = work.job->inputs[work.n_planned];
     if (!batch.empty() && (n_tokens + tokens.size() > static_cast<std::size_t>(limits_.n_batch) ||
@@ -122,13 +123,13 @@ std::size_t EmbedScheduler::take_input(Work &work) {
     return work.n_planned++;
 }
 
-Piece EmbedScheduler::next_part() const {
-    const std::span<const TokenId> tokens = jobs_.at(long_->job).job->inputs[long_->input];
-    const std::span<const TokenId> rest = tokens.subspan(long_->n_computed);
-    return {.job = long_->job,
-            .input = long_->input,
+Piece EmbedScheduler::next_part(const LongInput &input) const {
+    const std::span<const TokenId> tokens = jobs_.at(input.job).job->inputs[input.input];
+    const std::span<const TokenId> rest = tokens.subspan(input.n_computed);
+    return {.job = input.job,
+            .input = input.input,
             .tokens = rest.first(std::min(rest.size(), static_cast<std::size_t>(limits_.n_batch))),
-            .begin = static_cast<Pos>(long_->n_computed),
+            .begin = static_cast<Pos>(input.n_computed),
             .whole = false};
 }
 
@@ -169,7 +170,7 @@ std::optional<EmbedEnd> EmbedScheduler::complete(const Piece &piece, std::span<c
     const std::span<float> values = values_of(work, piece.input);
     if (piece.whole) {
         std::ranges::copy(pooled, values.begin());
-    } else {
+    } else if (long_) {
         add_part(values, piece, pooled);
         long_->n_computed += piece.tokens.size();
         if (!is_last(piece)) {

@@ -65,9 +65,9 @@ class EmbedScheduler {
     };
 
     std::vector<Piece> gather();
-    bool place(Jobs::value_type &entry, std::vector<Piece> &batch, std::size_t &n_tokens);
+    bool place(Jobs::value_type &entry, std::vector<Piece> &batch, std::size_t &n_tokens) const;
     void choose_long();
-    Piece next_part() const;
+    Piece next_part(const LongInput &input) const;
     bool has_more(const Work &work) const { return work.n_planned < work.job->inputs.size(); }
     bool in_parts(const std::vector<TokenId> &tokens) const;
     static std::size_t take_input(Work &work);

@@ -46,7 +46,7 @@ void Grammar::keep_allowed(llama_token_data_array &array) {
 }
 
 void Grammar::accept(TokenId token) {
-    if (!waiting()) {
+    if (!watch_) {
         llama_sampler_accept(sampler_.get(), token);
         return;
     }

@@ -180,7 +180,7 @@ TokenId LlamaSamplerChain::sample(std::span<float> logits) {
         early_ ? std::optional<EditedRow>(std::in_place, *early_, logits) : std::nullopt;
     TokenId token = draw(shortlist_.list(logits));
     if (grammar_) {
-        token = follow_grammar(token, logits);
+        token = follow(*grammar_, token, logits);
     }
     n_early_ -= n_early_ > 0 ? 1 : 0;
     edits_.accept(token);
@@ -189,12 +189,12 @@ TokenId LlamaSamplerChain::sample(std::span<float> logits) {
     return token;
 }
 
-TokenId LlamaSamplerChain::follow_grammar(TokenId token, std::span<const float> logits) {
+TokenId LlamaSamplerChain::follow(Grammar &grammar, TokenId token, std::span<const float> logits) {
     const double started = thread_seconds();
-    if (!grammar_->allows(token)) {
-        token = draw(shortlist_.list_allowed(logits, [this](auto &array) { grammar_->keep_allowed(array); }));
+    if (!grammar.allows(token)) {
+        token = draw(shortlist_.list_allowed(logits, [&](auto &array) { grammar.keep_allowed(array); }));
     }
-    grammar_->accept(token);
+    grammar.accept(token);
     if (thread_seconds() - started > kMostGrammarSeconds) {
         throw std::runtime_error("the grammar takes too long to follow: it can be read in too many ways");
     }

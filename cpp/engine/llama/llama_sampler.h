@@ -50,7 +50,7 @@ class LlamaSamplerChain final : public SamplerChain {
     bool is_slow() const override { return (grammar_ && !grammar_->waiting()) || !shortlist_.is_short(); }
 
   private:
-    TokenId follow_grammar(TokenId token, std::span<const float> logits);
+    TokenId follow(Grammar &grammar, TokenId token, std::span<const float> logits);
     TokenId draw(Listed listed);
 
     std::size_t n_vocab_;

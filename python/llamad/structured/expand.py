@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _MOST_ALTERNATIVES = 1000
 _MOST_WITHIN = 50
+_MOST_MERGES = 100_000
 
 
 class Expander:
@@ -32,6 +33,7 @@ class Expander:
 
     def __init__(self, root: Place) -> None:
         self._root = root
+        self._n_merges = 0
 
     def expand(self, places: Iterable[Place]) -> list[Shape]:
         """The shapes of values that satisfy all the schemas: one must hold; none: there are no values.
@@ -63,6 +65,9 @@ class Expander:
             place.refuse("refers to itself without going on to a part of the value")
         if len(within) == _MOST_WITHIN:
             place.refuse(f"has more than {_MOST_WITHIN} schemas within each other for the same value")
+        self._n_merges += max(len(shapes), 1)
+        if self._n_merges > _MOST_MERGES:
+            self._root.refuse("has too many schemas that hold together to be enforced; simplify it")
         within = (*within, id(place.value))
         _check_keywords(place, is_root=place.value is self._root.value)
         shapes = [_with_assertions(shape, place) for shape in shapes]

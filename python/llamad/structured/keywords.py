@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MOST_COUNT = 100_000
+_MOST_SCHEMAS = 2000
+_MOST_VALUES = 20_000
 _DEEPEST_VALUE = 50
 _LARGEST_NUMBER = 10**400
 
@@ -57,6 +59,8 @@ def schema(place: Place) -> Place:
 def _schemas(place: Place) -> dict[str, Place]:
     if not isinstance(place.value, dict):
         place.refuse("must be an object of schemas")
+    if len(place.value) > _MOST_SCHEMAS:
+        place.refuse(f"must have at most {_MOST_SCHEMAS} schemas to be enforced")
     return {name: schema(place.at(name)) for name in place.value}
 
 
@@ -64,6 +68,8 @@ def schema_list(place: Place) -> list[Place]:
     """A place that must hold a list of schemas, at least one."""
     if not isinstance(place.value, list) or not place.value:
         place.refuse("must be a list of schemas that is not empty")
+    if len(place.value) > _MOST_SCHEMAS:
+        place.refuse(f"must have at most {_MOST_SCHEMAS} schemas to be enforced")
     return [schema(place.at(index)) for index in range(len(place.value))]
 
 
@@ -107,6 +113,8 @@ def _with_values(shape: Shape, places: list[Place]) -> Shape:
 def _enum(shape: Shape, place: Place) -> Shape:
     if not isinstance(place.value, list) or not place.value:
         place.refuse("must be a list that is not empty")
+    if len(place.value) > _MOST_VALUES:
+        place.refuse(f"must have at most {_MOST_VALUES} values to be enforced")
     return _with_values(shape, [place.at(index) for index in range(len(place.value))])
 
 
@@ -192,6 +200,8 @@ def _unique_items(shape: Shape, place: Place) -> Shape:
 def _required(shape: Shape, place: Place) -> Shape:
     if not isinstance(place.value, list) or not all(isinstance(name, str) for name in place.value):
         place.refuse("must be a list of strings")
+    if len(place.value) > _MOST_SCHEMAS:
+        place.refuse(f"must have at most {_MOST_SCHEMAS} names to be enforced")
     return replace(shape, required=tuple(dict.fromkeys((*shape.required, *place.value))))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from ..errors import ParameterError
 from . import charset
 from .gbnf import EMPTY, Literal, Node, Ref, char_class, choice, optional, sequence
-from .language import VOID, Concat, One, Times, Union, derivative, first_cuts, is_nullable
+from .language import VOID, Both, Concat, One, Other, Times, Union, derivative, first_cuts, is_nullable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +86,7 @@ def _automaton(grammar: Grammar, language: Language, letter: Letter, hint: str) 
     while todo:
         state = todo.pop()
         options: list[Node] = []
-        n_steps += len(first_cuts(state))
+        n_steps += len(first_cuts(state)) * _width(state)
         for target, members in _successors(state).items():
             if target not in names:
                 names[target] = grammar.reserve(hint)
@@ -101,6 +101,15 @@ def _automaton(grammar: Grammar, language: Language, letter: Letter, hint: str) 
             )
         grammar.set(names[state], choice(*options))
     return Ref(names[language])
+
+
+def _width(state: Language) -> int:
+    """How many parts a derivative is taken of, roughly."""
+    if isinstance(state, Union):
+        return sum(_width(option) for option in state.options)
+    if isinstance(state, Both):
+        return sum(_width(part) for part in state.parts)
+    return _width(state.part) if isinstance(state, Other) else 1
 
 
 def _successors(state: Language) -> dict[Language, CharSet]:

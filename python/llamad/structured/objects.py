@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from .json_schema import Compiler
     from .shape import Shape
 
-_MOST_OPTIONAL_NAMES = 1000
-
 
 def object_node(compiler: Compiler, shape: Shape, hint: str) -> Node:
     """An object; each named member at most once, the required ones always, others behind them."""

@@ -14,6 +14,7 @@ from .charset import CharSet
 from .language import ANYTHING, EMPTY, Language, concat, one, times, union
 
 _MOST_DEPTH = 50
+_LONGEST = 20_000
 _MOST_TIMES = 100_000
 
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v"}
@@ -70,6 +71,8 @@ def parse_pattern(pattern: str, *, search: bool) -> Language:
     Raises:
         PatternError: it does not parse, or has what cannot be enforced.
     """
+    if len(pattern) > _LONGEST:
+        raise PatternError(f"has {len(pattern)} characters; at most {_LONGEST} can be enforced")
     return _Parser(pattern, search=search).parse()
 
 

@@ -22,7 +22,7 @@ const TestVocabulary &vocabulary() {
 }
 
 LlamaSamplerChain::Vocabulary chain_vocabulary() {
-    return {.llama = vocabulary().get(), .size = vocabulary().size(), .forbidden = {}};
+    return {.llama = vocabulary().get(), .size = vocabulary().size(), .forbidden = {}, .ends = {}};
 }
 
 Logits row(std::mt19937 &random) { return random_row(random, static_cast<std::size_t>(vocabulary().size())); }
@@ -205,7 +205,7 @@ TEST("DRY gives llama.cpp's tokens") {
 
 TEST("a grammar that waits for its trigger holds from there on") {
     SamplingParams params;
-    params.grammar = R"(root ::= "call(" [0-9]{3} ")")";
+    params.grammar = R"gbnf(root ::= "call(" [0-9]{3} ")")gbnf";
     params.of_template.triggers = {{.kind = Trigger::Kind::kWord, .text = "call("}};
     params.temperature = 0;
     LlamaSamplerChain chain(chain_vocabulary(), params, {}, kCtx);

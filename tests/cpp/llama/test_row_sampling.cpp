@@ -19,8 +19,8 @@ std::unique_ptr<SamplerChain> chain(std::size_t row) {
     params.seed = static_cast<std::int64_t>(row);
     params.top_k = row % 3 == 0 ? 0 : 40; // some rows take much longer than others
     return std::make_unique<LlamaSamplerChain>(
-        LlamaSamplerChain::Vocabulary{.llama = nullptr, .size = kVocab, .forbidden = {}}, params, Tokens{},
-        64);
+        LlamaSamplerChain::Vocabulary{.llama = nullptr, .size = kVocab, .forbidden = {}, .ends = {}}, params,
+        Tokens{}, 64);
 }
 
 struct Rows {

@@ -60,7 +60,8 @@ TEST("sampled frequencies are the chain's probabilities") {
     for (SamplingParams params : {top_k, flat, min_p, full}) {
         params.seed = 7;
         Logits row = random_row(random, 8192); // top_k 40 takes the short list from 5,120 tokens on
-        LlamaSamplerChain chain({.llama = nullptr, .size = 8192, .forbidden = {}}, params, {}, 64);
+        LlamaSamplerChain chain({.llama = nullptr, .size = 8192, .forbidden = {}, .ends = {}}, params, {},
+                                64);
         std::vector<int> counts(row.size());
         for (int i = 0; i < kDraws; ++i) {
             ++counts[static_cast<std::size_t>(chain.sample(row))];

@@ -81,7 +81,8 @@ void check_same_tokens(const SamplingParams &params, std::span<const TokenId> pr
                        int n_tokens) {
     const auto n_vocab = static_cast<std::int32_t>(row.size());
     const Logits before = row;
-    LlamaSamplerChain ours({.llama = nullptr, .size = n_vocab, .forbidden = {}}, params, prompt, kCtx);
+    LlamaSamplerChain ours({.llama = nullptr, .size = n_vocab, .forbidden = {}, .ends = {}}, params, prompt,
+                           kCtx);
     ReferenceChain theirs(params, n_vocab);
     for (const TokenId token : prompt) {
         theirs.accept(token);
@@ -191,7 +192,8 @@ TEST("a small vocabulary") {
 
 TEST("forbidden tokens are never taken, and where all are, sampling throws and leaves the row alone") {
     std::mt19937 random(8);
-    const LlamaSamplerChain::Vocabulary vocabulary{.llama = nullptr, .size = 4, .forbidden = {1, 3}};
+    const LlamaSamplerChain::Vocabulary vocabulary{
+        .llama = nullptr, .size = 4, .forbidden = {1, 3}, .ends = {}};
     for (const std::int32_t mirostat : {0, 1, 2}) {
         SamplingParams params;
         params.mirostat = mirostat;
@@ -215,7 +217,8 @@ TEST("a row without a number in it, or none at all, throws") {
         for (const std::int32_t top_k : {0, 1, 40}) {
             SamplingParams params;
             params.top_k = top_k;
-            LlamaSamplerChain chain({.llama = nullptr, .size = 6000, .forbidden = {}}, params, {}, kCtx);
+            LlamaSamplerChain chain({.llama = nullptr, .size = 6000, .forbidden = {}, .ends = {}}, params, {},
+                                    kCtx);
             Logits row(6000, nothing);
             CHECK_THROWS(std::runtime_error, chain.sample(row));
             row[4321] = -3.0F;
@@ -232,7 +235,8 @@ TEST("other seeds give other tokens, as does none") {
         SamplingParams params;
         params.temperature = 2;
         params.seed = seed;
-        LlamaSamplerChain chain({.llama = nullptr, .size = kVocab, .forbidden = {}}, params, {}, kCtx);
+        LlamaSamplerChain chain({.llama = nullptr, .size = kVocab, .forbidden = {}, .ends = {}}, params, {},
+                                kCtx);
         Tokens tokens(16);
         std::ranges::generate(tokens, [&] { return chain.sample(row); });
         return tokens;
