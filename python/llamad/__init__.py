@@ -12,6 +12,7 @@ As an OpenAI-compatible server: `llamad --model-directory models`.
 from importlib.metadata import version
 
 from .async_engine import AsyncEngine
+from .embedder import AsyncEmbedder, EmbedderOptions, Embeddings, Ranking
 from .engine import Engine
 from .errors import (
     ContextLengthError,
@@ -41,9 +42,12 @@ from .stream import TokenStream
 __version__ = version("llamad")
 
 __all__ = [
+    "AsyncEmbedder",
     "AsyncEngine",
     "ContextLengthError",
     "Delta",
+    "EmbedderOptions",
+    "Embeddings",
     "Engine",
     "EngineClosedError",
     "EngineOptions",
@@ -59,6 +63,7 @@ __all__ = [
     "ParameterError",
     "QueueFullError",
     "QueueTimeoutError",
+    "Ranking",
     "RequestError",
     "RequestOptions",
     "RequestTimeoutError",

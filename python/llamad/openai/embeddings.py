@@ -77,17 +77,13 @@ def embedding_list(request: EmbeddingRequest, embeddings: Embeddings) -> bytes:
         vectors = [shortened(vector, request.dimensions) for vector in vectors]
     encode = _base64 if request.encoding_format == "base64" else memoryview.tolist
     n_tokens = sum(embeddings.n_tokens)
-    return orjson.dumps(
-        {
-            "object": "list",
-            "data": [
-                {"object": "embedding", "index": index, "embedding": encode(vector)}
-                for index, vector in enumerate(vectors)
-            ],
-            "model": request.model,
-            "usage": {"prompt_tokens": n_tokens, "total_tokens": n_tokens},
-        }
+    rest = {"model": request.model, "usage": {"prompt_tokens": n_tokens, "total_tokens": n_tokens}}
+    # One after the other: the encoder holds the interpreter's lock, and nobody should wait for all of them.
+    entries = (
+        orjson.dumps({"object": "embedding", "index": index, "embedding": encode(vector)})
+        for index, vector in enumerate(vectors)
     )
+    return b'{"object":"list","data":[' + b",".join(entries) + b"]," + orjson.dumps(rest)[1:]
 
 
 def shortened(vector: memoryview[float], dimensions: int) -> memoryview[float]:

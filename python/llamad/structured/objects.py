@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from .json_schema import Compiler
     from .shape import Shape
 
+_LONGEST_RUN = 32
+"""Required members in one rule: each is written in front of the others, which takes quadratic time."""
+
 
 def object_node(compiler: Compiler, shape: Shape, hint: str) -> Node:
     """An object; each named member at most once, the required ones always, others behind them."""
@@ -120,7 +123,7 @@ def _members(
         with_member = sequence(member, rest)
         begun = with_member if required else choice(with_member, begun)
         needed = needed or required
-        if index and not members[index - 1][1]:
+        if index and (index % _LONGEST_RUN == 0 or not members[index - 1][1]):
             begun = grammar.define(f"{hint}-rest", begun)
         rest = sequence(comma, begun) if needed else optional(sequence(comma, begun))
     return begun if needed else optional(begun)

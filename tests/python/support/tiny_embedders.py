@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy.typing as npt
-
-    Array = npt.NDArray[np.float32]
 
 MINILM_FILE = "all-MiniLM-L6-v2.F16.gguf"
 """The embedding model of the catalog, as `llamad pull minilm` names it."""
@@ -152,9 +149,9 @@ class Bert:
         reader = GGUFReader(path)
         self._tensors = {tensor.name: tensor.data.astype(np.float64) for tensor in reader.tensors}
 
-    def hidden(self, tokens: Sequence[int]) -> npt.NDArray[np.float64]:
+    def hidden(self, tokens: Sequence[int]) -> Any:
         """Return the last layer's output, a row for each token."""
-        rows = self._tensors["token_embd.weight"][list(tokens)]
+        rows: Any = self._tensors["token_embd.weight"][list(tokens)]
         rows = (
             rows
             + self._tensors["position_embd.weight"][: len(tokens)]
@@ -168,12 +165,11 @@ class Bert:
             rows = self._norm(rows + self._linear(inner, f"{block}.ffn_down"), f"{block}.layer_output_norm")
         return rows
 
-    def embedding(self, tokens: Sequence[int], kind: str) -> npt.NDArray[np.float64]:
+    def embedding(self, tokens: Sequence[int], kind: str) -> Any:
         """Return the vector of length 1 that pooling "mean" or "cls" makes."""
         hidden = self.hidden(tokens)
         pooled = hidden.mean(axis=0) if kind == "mean" else hidden[0]
-        vector: npt.NDArray[np.float64] = pooled / np.linalg.norm(pooled)
-        return vector
+        return pooled / np.linalg.norm(pooled)
 
     def score(self, tokens: Sequence[int]) -> float:
         """Return what the classifier makes of the first token."""

@@ -3,16 +3,25 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
-from llamad.errors import InvalidModelError, ModelLoadError, ModelLoadingError, UnknownModelError
+from llamad.errors import (
+    InvalidModelError,
+    ModelLoadError,
+    ModelLoadingError,
+    ParameterError,
+    UnknownModelError,
+)
 from llamad.models.manager import ModelManager
 
 from tests.python.support.fake_loader import PATIENCE_S, Clock, FakeLoader, manager_of, run, settled, states
+from tests.python.support.tiny_embedders import write_embedder
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from llamad.engine_protocol import EmbedderProtocol
 
 
 @pytest.fixture
@@ -57,8 +66,11 @@ def test_two_models_load_side_by_side(directory: Path) -> None:
         manager = manager_of(directory, loader)
         waiters = [asyncio.create_task(manager.get(name)) for name in ("a", "b")]
         await loader.loads(2)
-        second, first = loader.finish(1), loader.finish(0)
-        assert await asyncio.gather(*waiters) == [first, second]
+        later, earlier = loader.finish(1), loader.finish(0)
+        expected = dict(
+            zip(loader.started, (earlier, later), strict=True)
+        )  # their headers are read in any order
+        assert await asyncio.gather(*waiters) == [expected["a"], expected["b"]]
 
     run(scenario)
 
@@ -244,3 +256,63 @@ def test_a_problem_of_the_directory_is_logged_once(directory: Path, caplog: pyte
         manager.entries()
     assert len(caplog.records) == 1
     assert "big-00002-of-00002.gguf" in caplog.text
+
+
+def test_a_model_is_loaded_only_for_what_it_is_made_for(tmp_path: Path) -> None:
+    write_embedder("mean", tmp_path / "embedder.gguf")
+    write_embedder("rank", tmp_path / "ranker.gguf")
+
+    async def scenario() -> None:
+        loader = FakeLoader()
+        manager = manager_of(tmp_path, loader)
+        with pytest.raises(ParameterError, match="'embedder' cannot generate text: it embeds") as caught:
+            await manager.get("embedder")
+        assert caught.value.param == "model"
+        with pytest.raises(ParameterError, match="'embedder' cannot rerank: it embeds"):
+            await manager.get_embedder("embedder", "rerank")
+        with pytest.raises(ParameterError, match="'ranker' cannot embed: it reranks"):
+            await manager.get_embedder("ranker", "embed")
+        assert loader.started == []
+
+        waiters = [asyncio.create_task(manager.get_embedder("embedder", "embed")) for _ in range(2)]
+        await loader.loads(1)
+        engine = cast("EmbedderProtocol", loader.finish())
+        assert [await waiter for waiter in waiters] == [engine, engine]
+        assert manager.engines() == {}
+        assert manager.embedders() == {"embedder": engine}
+        with pytest.raises(ParameterError, match="cannot generate text"):
+            await manager.get("embedder")
+        (tmp_path / "embedder.gguf").unlink()
+        assert await manager.get_embedder("embedder", "embed") is engine
+
+    run(scenario)
+
+
+def test_a_preloaded_model_may_be_made_for_anything(tmp_path: Path) -> None:
+    write_embedder("mean", tmp_path / "embedder.gguf")
+
+    async def scenario() -> None:
+        loader = FakeLoader()
+        manager = manager_of(tmp_path, loader)
+        preload = asyncio.create_task(manager.preload("embedder"))
+        await loader.loads(1)
+        loader.finish()
+        await preload
+        assert states(manager) == {"embedder": "loaded"}
+
+    run(scenario)
+
+
+def test_entries_say_what_the_files_say_once_these_are_read(directory: Path) -> None:
+    write_embedder("mean", directory / "c.gguf")
+
+    async def scenario() -> None:
+        manager = manager_of(directory, FakeLoader())
+        assert [entry.metadata for entry in manager.entries()] == [None, None, None]
+        read = {entry.id: entry.metadata for entry in await manager.read_entries()}
+        assert (read["a"], read["b"]) == (None, None), "they are no GGUFs"
+        assert read["c"] is not None
+        assert read["c"].kind == "embed"
+        assert {entry.id: entry.metadata for entry in manager.entries()} == read
+
+    run(scenario)

@@ -71,6 +71,39 @@ def test_a_schema_of_any_depth_gets_an_answer() -> None:
         json_schema_grammar(schema, "schema")
 
 
+def wide(n: int) -> dict[str, Any]:
+    names = [f"property {i}" for i in range(n)]
+    return {"type": "object", "properties": {name: {"type": "null"} for name in names}, "required": names}
+
+
+def doubling(n: int) -> dict[str, Any]:
+    levels = {f"d{i}": {"allOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 2} for i in range(n)}
+    return {"$defs": {**levels, f"d{n}": {}}, "$ref": "#/$defs/d0"}
+
+
+@pytest.mark.timeout(20)  # without their limits, these take minutes
+@pytest.mark.parametrize(
+    ("schema", "param"),
+    [
+        (wide(20_000), "schema.required"),
+        (doubling(22), "schema"),
+        ({"enum": list(range(60_000))}, "schema.enum"),
+        ({"pattern": "a.{30}b", "maxLength": 100}, "schema"),
+        ({"pattern": "[ab]c?" * 10_000}, "schema.pattern"),
+    ],
+)
+def test_a_schema_that_would_take_minutes_is_refused(schema: Any, param: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        json_schema_grammar(schema, "schema")
+    assert caught.value.param == param
+
+
+@pytest.mark.timeout(20)
+def test_an_object_of_a_thousand_properties_is_no_trouble() -> None:
+    grammar = Gbnf(json_schema_grammar(wide(1000), "schema"))
+    assert grammar.derives(json.dumps(dict.fromkeys(wide(1000)["required"])))
+
+
 def test_an_enum_of_ten_thousand_strings_is_no_trouble() -> None:
     grammar = Gbnf(json_schema_grammar({"enum": [f"item {i}" for i in range(10_000)]}, "schema"))
     assert grammar.derives('"item 9999"')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ...openai.embeddings import check_dimensions, embedding_list, parse_embedding
@@ -9,6 +11,7 @@ from ...openai.rerank import parse_rerank, ranking
 from ...results import Usage
 from ..limits import read_json_body
 from ..routing import Route, exchange_of, json_response
+from . import generation
 
 if TYPE_CHECKING:
     from blacksheep import Request, Response
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 _EMBEDDING_PATHS = ("/v1/embeddings", "/embeddings")
 _RERANK_PATHS = ("/v1/rerank", "/rerank", "/v1/reranking", "/reranking")
 """OpenAI's and Cohere's, then llama-server's."""
+
+_FEW_NUMBERS = 1 << 13
 
 
 class EmbeddingsEndpoint:
@@ -38,16 +43,20 @@ class EmbeddingsEndpoint:
     async def embeddings(self, request: Request) -> Response:
         """Compute the vectors of one text, or of many; a client that leaves takes them with it."""
         exchange = exchange_of(request)
-        wanted = parse_embedding(await read_json_body(exchange, self._state.body_limits))
+        body = await read_json_body(exchange, self._state.body_limits)
+        wanted = await generation.read(parse_embedding, body)
         exchange.model = wanted.model
         embeddings = await exchange.watch().until_gone(self._embed(wanted))
         exchange.usage = Usage(sum(embeddings.n_tokens), 0, 0)
-        return json_response(200, embedding_list(wanted, embeddings))
+        # 2,048 vectors as numbers take 100 ms to write, for which no stream should stand still.
+        small = len(wanted.inputs) * len(embeddings.vectors[0]) <= _FEW_NUMBERS
+        write = partial(embedding_list, wanted, embeddings)
+        return json_response(200, write() if small else await asyncio.to_thread(write))
 
     async def rerank(self, request: Request) -> Response:
         """Score documents by how well they answer a query, the best first."""
         exchange = exchange_of(request)
-        wanted = parse_rerank(await read_json_body(exchange, self._state.body_limits))
+        wanted = await generation.read(parse_rerank, await read_json_body(exchange, self._state.body_limits))
         exchange.model = wanted.model
         scored = await exchange.watch().until_gone(self._rerank(wanted))
         exchange.usage = Usage(sum(scored.n_tokens), 0, 0)
