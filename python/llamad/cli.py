@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, NoReturn
 from .errors import LlamadError, ParameterError, SettingsError
 from .models.specs import scan
 from .pull import HUB_PREFIX, catalog, pull
-from .settings import OPTIONS, Settings, engine_options
-from .settings_sources import CONFIG_VARIABLE, load_settings, suggest
+from .settings import OPTIONS, Settings
+from .settings.options import engine_options
+from .settings.sources import CONFIG_VARIABLE, load_settings, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .option_kinds import Option
+    from .settings.kinds import Option
 
 _COMMANDS = ("serve", "pull")
 

@@ -29,7 +29,7 @@ from ..embedder import AsyncEmbedder
 from ..errors import LlamadError
 from ..models.manager import ModelManager
 from ..models.metadata import read_metadata
-from ..settings import embedder_options, engine_options
+from ..settings.options import embedder_options, engine_options
 from . import banner, logs
 from .app import make_api
 from .listener import Listener

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from llamad.errors import SettingsError
 from llamad.options import EngineOptions
-from llamad.settings import OPTIONS, Settings, engine_options
-from llamad.settings_sources import BUILD_VARIABLES, load_settings
+from llamad.settings import OPTIONS, Settings
+from llamad.settings.options import engine_options
+from llamad.settings.sources import BUILD_VARIABLES, load_settings
 
 Config = Callable[[str], str]
 

@@ -10,9 +10,9 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import SettingsError
-from .option_kinds import ENV_PREFIX, Option
-from .settings import OPTIONS, Settings
+from ..errors import SettingsError
+from . import OPTIONS, Settings
+from .kinds import ENV_PREFIX, Option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

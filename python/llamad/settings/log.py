@@ -1,0 +1,20 @@
+"""What is written about the server's work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import kinds
+from .kinds import setting
+
+_GROUP = "logging"
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True)
+class LoggingSettings:
+    """What is written about the server's work."""
+
+    log_level: str = setting(
+        _GROUP, kinds.choice(*LOG_LEVELS), "least severity to log: " + ", ".join(LOG_LEVELS), default="info"
+    )
