@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/utf8.h"
+
 namespace llamad {
 
 namespace {
@@ -16,33 +18,9 @@ struct Scan {
     std::size_t length; // bytes that the outcome covers, at least 1
 };
 
-struct LeadByte {
-    std::size_t length; // of the character; 0: no character starts with this byte
-    std::uint8_t low;   // range of the second byte, which excludes overlong forms and surrogates
-    std::uint8_t high;
-};
-
-LeadByte classify(std::uint8_t lead) {
-    if (lead < 0x80) {
-        return {1, 0, 0};
-    }
-    if (lead >= 0xC2 && lead <= 0xDF) {
-        return {2, 0x80, 0xBF};
-    }
-    if (lead >= 0xE0 && lead <= 0xEF) {
-        return {3, static_cast<std::uint8_t>(lead == 0xE0 ? 0xA0 : 0x80),
-                static_cast<std::uint8_t>(lead == 0xED ? 0x9F : 0xBF)};
-    }
-    if (lead >= 0xF0 && lead <= 0xF4) {
-        return {4, static_cast<std::uint8_t>(lead == 0xF0 ? 0x90 : 0x80),
-                static_cast<std::uint8_t>(lead == 0xF4 ? 0x8F : 0xBF)};
-    }
-    return {0, 0, 0};
-}
-
 // Looks at the character that starts `bytes`, which is not empty.
 Scan scan(std::string_view bytes) {
-    const LeadByte lead = classify(static_cast<std::uint8_t>(bytes[0]));
+    const LeadByte lead = classify_lead_byte(static_cast<std::uint8_t>(bytes[0]));
     if (lead.length == 0) {
         return {Outcome::kIllFormed, 1};
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <string>
 #include <utility>
 
 #include "core/errors.h"
@@ -35,6 +36,11 @@ class Reader {
                 invalid();
             }
             skip_space(/*newlines=*/true);
+        }
+        for (const auto &[name, rule] : names_) {
+            if (rules_[rule].empty()) {
+                refuse_grammar("define the rule \"" + std::string(name) + "\"");
+            }
         }
         return std::move(rules_);
     }

@@ -26,8 +26,8 @@ struct GrammarItem {
 using GrammarSequence = std::vector<GrammarItem>;
 using GrammarRule = std::vector<GrammarSequence>; // its alternatives
 
-// The rules of a grammar, those made of groups included; a rule that is named but not defined has no
-// alternatives. Throws GrammarError where the text is not GBNF, nests too deep, or is too large once its
+// The rules of a grammar, those made of groups included. Throws GrammarError where the text is not GBNF, a
+// rule is named but not defined or none is named "root", it nests too deep, or is too large once its
 // repetitions are written out.
 std::vector<GrammarRule> read_gbnf(std::string_view text);
 

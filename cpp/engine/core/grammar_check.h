@@ -13,8 +13,9 @@ namespace llamad {
 // - many ways to go on from one place: all are kept, and compared with each other, at every token. Where
 //   they come of items in a row that may each be left out, the cost grows with the cube of their number.
 //
-// Does not tell whether the grammar is complete: llama.cpp does, for those that pass.
-// Throws GrammarError saying what is too much, or where the text is not GBNF.
+// Does not tell whether rules begin with themselves, or which one is the first: llama.cpp does, for grammars
+// that pass. Throws GrammarError saying what is too much, where the text is not GBNF, or what rule is
+// missing.
 void check_grammar(const std::string &grammar);
 
 } // namespace llamad

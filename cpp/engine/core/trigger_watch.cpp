@@ -10,17 +10,6 @@ namespace {
 // Longer than what any template's patterns match.
 constexpr std::size_t kTail = 256;
 
-std::string escaped(std::string_view word) {
-    std::string pattern;
-    for (const char c : word) {
-        if (std::string_view(R"(^$\.*+?()[]{}|/-)").find(c) != std::string_view::npos) {
-            pattern += '\\';
-        }
-        pattern += c;
-    }
-    return pattern;
-}
-
 } // namespace
 
 TriggerWatch::TriggerWatch(const std::vector<Trigger> &triggers, Thinking thinking)
@@ -32,9 +21,8 @@ TriggerWatch::TriggerWatch(const std::vector<Trigger> &triggers, Thinking thinki
         if (trigger.kind == Trigger::Kind::kWord) {
             words_.push_back(trigger.text);
         } else {
-            patterns_.push_back({.text = trigger.text,
-                                 .regex = std::regex(trigger.text),
-                                 .anchored = trigger.text.starts_with('^')});
+            patterns_.push_back(
+                {.regex = std::regex(trigger.text), .anchored = trigger.text.starts_with('^')});
         }
     }
     for (const std::vector<std::string> *list : {&words_, &starts_, &thinking_.ends}) {
@@ -44,17 +32,16 @@ TriggerWatch::TriggerWatch(const std::vector<Trigger> &triggers, Thinking thinki
     }
 }
 
-std::optional<TriggerWatch::Triggered> TriggerWatch::push(TokenId token, std::string_view text) {
-    pieces_.push_back({.token = token, .begin = text_.size()});
+std::optional<std::string> TriggerWatch::push(std::string_view text) {
     text_ += text;
-    std::optional<Triggered> triggered;
-    while (!triggered) {
+    std::optional<std::string> triggered;
+    while (true) {
         const Found word = thinking_.open ? Found{std::string::npos, nullptr} : first_of(words_);
         if (passes_tag(word.begin)) {
             continue;
         }
         if (word.word != nullptr) {
-            triggered = triggered_at(word.begin, escaped(*word.word));
+            triggered = text_.substr(word.begin);
         } else if (!thinking_.open) {
             triggered = match();
         }
@@ -85,24 +72,17 @@ bool TriggerWatch::passes_tag(std::size_t before) {
     return true;
 }
 
-std::optional<TriggerWatch::Triggered> TriggerWatch::match() const {
+// The first group of a pattern, or all of it, is what the grammar begins with.
+std::optional<std::string> TriggerWatch::match() const {
+    std::smatch match;
     for (const Pattern &pattern : patterns_) {
-        if ((!pattern.anchored || complete_) && std::regex_search(text_, pattern.regex)) {
-            return triggered_at(0, pattern.text);
+        if ((!pattern.anchored || complete_) && std::regex_search(text_, match, pattern.regex)) {
+            const auto group = std::find_if(match.begin() + 1, match.end(),
+                                            [](const std::ssub_match &some) { return some.length() > 0; });
+            return std::string(group == match.end() ? match[0].first : group->first, text_.end());
         }
     }
     return std::nullopt;
-}
-
-TriggerWatch::Triggered TriggerWatch::triggered_at(std::size_t begin, std::string pattern) const {
-    Triggered triggered{.pattern = std::move(pattern), .tokens = {}};
-    for (std::size_t i = 0; i < pieces_.size(); ++i) {
-        const std::size_t end = i + 1 < pieces_.size() ? pieces_[i + 1].begin : text_.size();
-        if (end > begin) {
-            triggered.tokens.push_back(pieces_[i].token);
-        }
-    }
-    return triggered;
 }
 
 // What may be the beginning of a word is looked at again, and patterns may need all of the tail.
@@ -110,20 +90,12 @@ void TriggerWatch::forget() {
     const std::size_t n_open = std::min(text_.size() - std::min(looked_at_, text_.size()), longest_word_ - 1);
     looked_at_ = text_.size() - n_open;
     const std::size_t n_kept = std::max(longest_word_, kTail);
-    const auto kept = std::find_if(pieces_.begin(), pieces_.end(), [&](const Piece &piece) {
-        return text_.size() - piece.begin <= n_kept || &piece == &pieces_.back();
-    });
-    const std::size_t n_dropped = kept == pieces_.end() ? 0 : kept->begin;
-    if (n_dropped == 0) {
-        return;
+    if (text_.size() > n_kept) {
+        const std::size_t n_dropped = text_.size() - n_kept;
+        complete_ = false;
+        text_.erase(0, n_dropped);
+        looked_at_ -= std::min(looked_at_, n_dropped);
     }
-    complete_ = false;
-    pieces_.erase(pieces_.begin(), kept);
-    for (Piece &piece : pieces_) {
-        piece.begin -= n_dropped;
-    }
-    text_.erase(0, n_dropped);
-    looked_at_ -= std::min(looked_at_, n_dropped);
 }
 
 } // namespace llamad

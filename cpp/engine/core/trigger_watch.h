@@ -9,34 +9,23 @@
 #include <vector>
 
 #include "core/params.h"
-#include "core/types.h"
 
 namespace llamad {
 
 // Looks at the last few hundred bytes only, so that a token costs the same however much came before it.
 class TriggerWatch {
   public:
-    // What was said: the end of the output, from the token on in which it begins or earlier.
-    struct Triggered {
-        std::string pattern; // ECMAScript that finds it in the tokens' text
-        std::vector<TokenId> tokens;
-    };
-
     // Throws std::regex_error.
     TriggerWatch(const std::vector<Trigger> &triggers, Thinking thinking);
 
-    // Takes the next token and its text, control tokens written out.
-    std::optional<Triggered> push(TokenId token, std::string_view text);
+    // Takes the next token's text, control tokens written out. Returns the end of the output from where the
+    // grammar begins, once it does.
+    std::optional<std::string> push(std::string_view text);
 
   private:
     struct Pattern {
-        std::string text;
         std::regex regex;
         bool anchored; // means the beginning of the output
-    };
-    struct Piece {
-        TokenId token;
-        std::size_t begin; // in text_
     };
     // A word in the tail. Its position is npos where there is none.
     struct Found {
@@ -47,8 +36,7 @@ class TriggerWatch {
     Found first_of(const std::vector<std::string> &words) const;
     // Whether thinking has begun or ended; then what comes after that has not been looked at.
     bool passes_tag(std::size_t before);
-    std::optional<Triggered> match() const;
-    Triggered triggered_at(std::size_t begin, std::string pattern) const;
+    std::optional<std::string> match() const;
     void forget();
 
     std::vector<std::string> words_;
@@ -56,8 +44,7 @@ class TriggerWatch {
     Thinking thinking_;
     std::vector<std::string> starts_; // thinking_.start as a list, empty where there is none
     std::size_t longest_word_ = 1;
-    std::string text_; // the tail of the output
-    std::vector<Piece> pieces_;
+    std::string text_;          // the tail of the output
     std::size_t looked_at_ = 0; // no word or tag begins before this place of text_
     bool complete_ = true;      // text_ is all there has been
 };

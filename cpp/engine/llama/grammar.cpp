@@ -1,29 +1,62 @@
 #include "llama/grammar.h"
 
 #include <algorithm>
-#include <cctype>
-#include <exception>
+#include <memory>
+#include <stdexcept>
 #include <vector>
 
 #include "core/errors.h"
 #include "core/grammar_check.h"
 #include "core/logit_scan.h"
 
+#include "../src/llama-grammar.h" // from llama.cpp's include directory: its parser is no part of its API
+
 namespace llamad {
 
-Grammar::Grammar(const llama_vocab *vocab, const SamplingParams &params)
-    : vocab_(vocab), source_(params.grammar) {
-    check_grammar(source_);
-    sampler_.reset(llama_sampler_init_grammar(vocab, source_.c_str(), "root"));
-    if (sampler_ == nullptr) { // all that llama.cpp says is that it failed
+namespace {
+
+using Kind = GrammarElement::Kind;
+
+static_assert(static_cast<int>(Kind::kRule) == LLAMA_GRETYPE_RULE_REF &&
+              static_cast<int>(Kind::kCharUpper) == LLAMA_GRETYPE_CHAR_RNG_UPPER &&
+              static_cast<int>(Kind::kCharAlso) == LLAMA_GRETYPE_CHAR_ALT &&
+              static_cast<int>(Kind::kTokenNot) == LLAMA_GRETYPE_TOKEN_NOT);
+
+GrammarAutomaton read_grammar(const llama_vocab *vocab, const std::string &source) {
+    check_grammar(source);
+    constexpr const char *kRoot = "root";
+    llama_grammar_parser parser(vocab);
+    std::unique_ptr<llama_grammar, void (*)(llama_grammar *)> checked(nullptr, llama_grammar_free_impl);
+    if (parser.parse(source.c_str()) && parser.symbol_ids.contains(kRoot)) {
+        llama_grammar_stack rules = parser.c_rules();
+        // Refuses rules that begin with themselves.
+        checked.reset(
+            llama_grammar_init_impl(vocab, rules.data(), rules.size(), parser.symbol_ids.at(kRoot)));
+    }
+    if (checked == nullptr) { // all that llama.cpp says is that it failed
         throw GrammarError("grammar", "grammar is not valid GBNF with a rule named \"root\"");
     }
+    std::vector<std::vector<GrammarElement>> rules;
+    for (const llama_grammar_rule &rule : llama_grammar_get_rules(checked.get())) {
+        for (std::vector<GrammarElement> &elements = rules.emplace_back(); const auto &[type, value] : rule) {
+            elements.push_back({.kind = static_cast<Kind>(type), .value = value});
+        }
+    }
+    return {rules, parser.symbol_ids.at(kRoot)};
+}
+
+} // namespace
+
+Grammar::Grammar(const llama_vocab *vocab, const SamplingParams &params)
+    : vocab_(vocab), automaton_(read_grammar(vocab, params.grammar)),
+      place_{.state = automaton_.start(), .text = {}} {
     const TemplateSampling &of_template = params.of_template;
     if (!of_template.triggers.empty()) {
-        sampler_.reset();
         watch_.emplace(of_template.triggers, of_template.thinking);
-    } else if (!of_template.grammar_prefix.empty()) {
-        accept_text(of_template.grammar_prefix);
+    } else if (const std::optional<Place> place = after(place_, of_template.grammar_prefix)) {
+        go_to(place);
+    } else {
+        throw GrammarError("grammar", "the grammar does not begin with what the prompt ends with");
     }
 }
 
@@ -31,72 +64,83 @@ bool Grammar::allows(TokenId token) {
     if (waiting()) {
         return true;
     }
-    llama_token_data candidate{token, 0.0F, 0.0F};
-    llama_token_data_array array{&candidate, 1, -1, false};
-    llama_sampler_apply(sampler_.get(), &array);
-    return candidate.logit > kImpossible;
+    if (llama_vocab_is_eog(vocab_, token)) {
+        return place_.text.is_whole() && automaton_.may_end(place_.state);
+    }
+    return after(token).has_value();
 }
 
 void Grammar::keep_allowed(llama_token_data_array &array) {
-    llama_sampler_apply(sampler_.get(), &array);
     const auto *end =
-        std::remove_if(array.data, array.data + array.size,
-                       [](const llama_token_data &candidate) { return !(candidate.logit > kImpossible); });
+        std::remove_if(array.data, array.data + array.size, [this](const llama_token_data &candidate) {
+            return !(candidate.logit > kImpossible && allows(candidate.id));
+        });
     array.size = static_cast<std::size_t>(end - array.data);
 }
 
 void Grammar::accept(TokenId token) {
-    if (!watch_) {
-        llama_sampler_accept(sampler_.get(), token);
-        return;
-    }
     if (llama_vocab_is_eog(vocab_, token)) {
         return;
     }
-    if (const auto triggered = watch_->push(token, text_of(token))) {
-        begin(*triggered);
+    if (!watch_) {
+        return go_to(after(token));
+    }
+    if (const std::optional<std::string> begun = watch_->push(text_of(token))) {
+        // Else the word was said, but not as the beginning of what the grammar says.
+        if (const std::optional<Place> place = after(place_, *begun)) {
+            go_to(place);
+            watch_.reset();
+        } else {
+            go_to(place_);
+        }
     }
 }
 
-// llama.cpp's own waiting searches all of the output at each token; here it sees the few tokens in which the
-// trigger is, and so begins where that begins.
-void Grammar::begin(const TriggerWatch::Triggered &triggered) {
-    const char *pattern = triggered.pattern.c_str();
-    llama_sampler_ptr sampler(
-        llama_sampler_init_grammar_lazy_patterns(vocab_, source_.c_str(), "root", &pattern, 1, nullptr, 0));
-    try {
-        for (const TokenId token : triggered.tokens) {
-            llama_sampler_accept(sampler.get(), token);
-        }
-    } catch (const std::exception &) {
-        return; // the word was said, but not as the beginning of what the grammar says
+void Grammar::go_to(const std::optional<Place> &place) {
+    if (!place) {
+        throw std::runtime_error("the grammar does not allow the token that was taken");
     }
-    sampler_ = std::move(sampler);
-    watch_.reset();
+    place_ = *place;
+    place_.state = automaton_.settle(place_.state);
 }
 
-void Grammar::accept_text(const std::string &text) {
-    std::vector<TokenId> tokens(text.size() + 2);
-    const std::int32_t n = llama_tokenize(vocab_, text.data(), static_cast<std::int32_t>(text.size()),
-                                          tokens.data(), static_cast<std::int32_t>(tokens.size()),
-                                          /*add_special=*/false, /*parse_special=*/true);
-    tokens.resize(static_cast<std::size_t>(std::max(n, 0)));
-    const auto is_space = [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; };
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-        const std::string said = text_of(tokens[i]);
-        // Some tokenizers put a space before the first token.
-        if (i == 0 && !said.empty() && is_space(said.front()) && !is_space(text.front())) {
-            continue;
+std::optional<Grammar::Place> Grammar::after(const Place &place, std::string_view text) {
+    Place next = place;
+    for (const char byte : text) {
+        if (byte == '\0' || !next.text.take(static_cast<std::uint8_t>(byte))) {
+            return std::nullopt;
         }
-        if (!allows(tokens[i])) {
-            throw GrammarError("grammar", "the grammar does not begin with what the prompt ends with");
+        if (next.text.is_whole()) {
+            next.state = automaton_.after(next.state, next.text.lowest());
         }
-        llama_sampler_accept(sampler_.get(), tokens[i]);
+        if (next.state == GrammarAutomaton::kDead) {
+            return std::nullopt;
+        }
     }
+    const bool fits =
+        next.text.is_whole() || automaton_.takes_some(next.state, next.text.lowest(), next.text.highest());
+    return fits ? std::optional(next) : std::nullopt;
+}
+
+// A token may be asked for as such, and as its text.
+std::optional<Grammar::Place> Grammar::after(TokenId token) {
+    const std::string text = text_of(token);
+    if (text.empty()) { // it would change nothing, for ever
+        return std::nullopt;
+    }
+    std::optional<Place> next = after(place_, text);
+    if (place_.text.is_whole()) {
+        const GrammarAutomaton::State state = automaton_.after_token(place_.state, token);
+        if (state != GrammarAutomaton::kDead) {
+            next = {.state = automaton_.either(state, next ? next->state : GrammarAutomaton::kDead),
+                    .text = next ? next->text : Utf8Reader()};
+        }
+    }
+    return next;
 }
 
 std::string Grammar::text_of(TokenId token) const {
-    std::string text(16, '\0');
+    std::string text(15, '\0'); // what most need, and what a string has without allocating
     const auto write = [&] {
         return llama_token_to_piece(vocab_, token, text.data(), static_cast<std::int32_t>(text.size()), 0,
                                     /*special=*/true);

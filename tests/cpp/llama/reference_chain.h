@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <random>
 #include <span>
@@ -97,13 +98,15 @@ class ReferenceChain {
         return array.data[array.selected].id;
     }
 
-    // As common_sampler_sample() does it: the token first, the whole vocabulary only if it does not fit.
-    TokenId draw(std::span<const float> logits, llama_sampler *grammar) {
+    // As common_sampler_sample() does it: the token first, the whole vocabulary only if it does not fit. What
+    // is no text does not fit either.
+    TokenId draw(std::span<const float> logits, llama_sampler *grammar,
+                 const std::function<bool(TokenId)> &is_text) {
         const TokenId token = draw(logits);
         llama_token_data single{token, 1.0F, 0.0F};
         llama_token_data_array array{&single, 1, -1, false};
         llama_sampler_apply(grammar, &array);
-        if (single.logit != kMinusInf) {
+        if (single.logit != kMinusInf && is_text(token)) {
             return token;
         }
         std::vector<llama_token_data> all;
@@ -112,6 +115,9 @@ class ReferenceChain {
         }
         array = {all.data(), all.size(), -1, false};
         llama_sampler_apply(grammar, &array);
+        for (llama_token_data &candidate : all) {
+            candidate.logit = is_text(candidate.id) ? candidate.logit : kMinusInf;
+        }
         llama_sampler_apply(to_top_k_.get(), &array);
         finish(array);
         return array.data[array.selected].id;

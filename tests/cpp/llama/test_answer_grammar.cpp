@@ -31,12 +31,7 @@ Verdict judge(const Thinking &thinking, const std::string &output) {
     SamplingParams params;
     params.grammar = after_thinking(kYesOrRoot, thinking);
     Grammar grammar(vocabulary.get(), params);
-    std::vector<TokenId> tokens(output.size());
-    const std::int32_t n =
-        llama_tokenize(vocabulary.get(), output.data(), static_cast<std::int32_t>(output.size()),
-                       tokens.data(), static_cast<std::int32_t>(tokens.size()), false, false);
-    tokens.resize(static_cast<std::size_t>(n));
-    for (const TokenId token : tokens) {
+    for (const TokenId token : vocabulary.tokenize(output)) {
         if (!grammar.allows(token)) {
             return Verdict::kRefused;
         }

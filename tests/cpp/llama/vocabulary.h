@@ -6,6 +6,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "llama.h"
 
@@ -28,6 +29,14 @@ class TestVocabulary {
     const llama_vocab *get() const { return llama_model_get_vocab(model_.get()); }
     std::int32_t size() const { return llama_vocab_n_tokens(get()); }
     TokenId end() const { return llama_vocab_eos(get()); }
+
+    std::vector<TokenId> tokenize(const std::string &text) const {
+        std::vector<TokenId> tokens(text.size());
+        const auto size = static_cast<std::int32_t>(text.size());
+        tokens.resize(static_cast<std::size_t>(llama_tokenize(
+            get(), text.data(), size, tokens.data(), size, /*add_special=*/false, /*parse_special=*/false)));
+        return tokens;
+    }
 
     std::string piece(TokenId token) const {
         std::string text(64, '\0');
