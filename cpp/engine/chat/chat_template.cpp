@@ -9,6 +9,7 @@
 
 #include "chat/chat_format.h"
 #include "chat/conversation.h"
+#include "chat/required_calls.h"
 #include "chat/spelled_tools.h"
 #include "core/errors.h"
 
@@ -233,6 +234,7 @@ ChatTemplate::Rendered ChatTemplate::render(const Conversation &conversation) co
     }
     common_chat_params params = common_chat_templates_apply(templates_.get(), inputs);
     std::string text = std::move(params.prompt);
+    forbid_text_before_calls(inputs, params);
     ShapePtr shape = shape_of(std::move(params), known.get(), /*spelled=*/false);
     if (conversation.calls_tools && !shape->format->has_tools()) {
         params = common_chat_templates_apply(templates_.get(), with_tools_spelled_out(inputs));

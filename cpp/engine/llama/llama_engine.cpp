@@ -24,6 +24,36 @@ std::uint64_t next_engine_id() {
     return ++last;
 }
 
+// A template that is to be used for every request fails now, not with the first of them. Some want to begin
+// with the system's message.
+std::unique_ptr<const ChatTemplate> load_template(const std::shared_ptr<const LlamaModel> &model,
+                                                  const EngineConfig &config) {
+    if (config.chat_template.empty()) {
+        return std::make_unique<const ChatTemplate>(model, config.chat_template);
+    }
+    try {
+        auto chat_template = std::make_unique<const ChatTemplate>(model, config.chat_template);
+        try {
+            chat_template->apply(R"({"messages": [{"role": "user", "content": "x"}]})");
+        } catch (const RequestError &) {
+            chat_template->apply(R"({"messages": [{"role": "system", "content": "x"},
+                                                  {"role": "user", "content": "x"}]})");
+        }
+        return chat_template;
+    } catch (const RequestError &error) {
+        throw ModelLoadError("the chat_template given for " + config.model_path +
+                             " cannot be used: " + error.what());
+    }
+}
+
+// What the tools' grammar forbids, said in terms of what the caller has sent.
+void require_end(const SamplingParams &params) {
+    if (!params.grammar.empty() && (params.ignore_eos || params.min_tokens > 0)) {
+        const std::string field = params.ignore_eos ? "ignore_eos" : "min_tokens";
+        throw ParameterError(field, field + " cannot be combined with tools: a tool call is an answer's end");
+    }
+}
+
 } // namespace
 
 LlamaEngine::LlamaEngine(const EngineConfig &config, const LlamaModel::Progress &progress)
@@ -31,7 +61,7 @@ LlamaEngine::LlamaEngine(const EngineConfig &config, const LlamaModel::Progress 
     config.validate();
     auto model = std::make_shared<const LlamaModel>(config, progress);
     model->require_text_generation();
-    auto chat_template = std::make_unique<const ChatTemplate>(model, config.chat_template);
+    auto chat_template = load_template(model, config);
     auto runner = std::make_unique<LlamaRunner>(model, config);
     info_ = model->info();
     info_.n_ctx = runner->limits().n_ctx;
@@ -94,6 +124,7 @@ Prepared LlamaEngine::prepare_chat(std::string_view conversation_json, SamplingP
     }
     if (!is_answers) {
         params.grammar = std::move(prompt.grammar);
+        require_end(params);
     } else if (prompt.may_think) {
         params.grammar = after_thinking(params.grammar, prompt.sampling.thinking);
     }

@@ -75,6 +75,11 @@ class LlamaEngine {
 
     EventQueue &events() { return engine_->events(); }
     const Metrics &metrics() const { return engine_->metrics(); }
+    // See Engine; none takes a lock.
+    std::vector<SlotView> slots() const { return engine_->slots(); }
+    std::uint64_t n_rejected() const { return engine_->n_rejected(); }
+    double silent_s() const { return engine_->silent_s(); }
+    std::uint64_t n_kv_cells() const { return engine_->n_kv_cells(); }
 
     // Ends every request with an error event, then frees the model. Idempotent.
     void close();

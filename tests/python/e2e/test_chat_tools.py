@@ -178,3 +178,12 @@ def test_a_tool_that_the_template_cannot_take_is_named(client: openai.OpenAI) ->
     with pytest.raises(openai.BadRequestError) as caught:
         ask(client, tools=[TOOLS[0], bad], tool_choice="required")
     assert caught.value.param == "tools[1].function.parameters"
+
+
+@pytest.mark.parametrize("field", ["ignore_eos", "min_tokens"])
+def test_what_a_call_cannot_do_without_end_is_blamed_on_the_tools(client: openai.OpenAI, field: str) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(client, extra_body={field: 1 if field == "min_tokens" else True})
+    assert caught.value.param == field
+    assert "tools" in caught.value.message
+    assert "grammar" not in caught.value.message
