@@ -12,6 +12,7 @@
 #include "bindings.h"
 #include "fields.h"
 #include "loading.h"
+#include "stats.h"
 
 #include "llama/llama_embedder.h"
 
@@ -77,6 +78,14 @@ py::dict stats(const LlamaEmbedder &embedder) {
     add("finished_stop", finished(FinishReason::kStop));
     add("finished_cancelled", finished(FinishReason::kCancelled));
     add("finished_error", finished(FinishReason::kError));
+    dict["rejected"] = embedder.n_rejected();
+    dict["busy_s"] = embedder.silent_s();
+    py::dict histograms;
+    histograms["queue_s"] = to_tuple(metrics.queue_s);
+    histograms["e2e_s"] = to_tuple(metrics.e2e_s);
+    histograms["step_s"] = to_tuple(metrics.step_s);
+    histograms["batch_rows"] = to_tuple(metrics.batch_rows);
+    dict["histograms"] = std::move(histograms);
     return dict;
 }
 

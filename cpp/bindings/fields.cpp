@@ -127,6 +127,21 @@ void FieldReader::read(const char *name, std::vector<std::pair<std::int32_t, flo
     }
 }
 
+void FieldReader::read(const char *name, std::vector<LoraAdapter> &value) {
+    if (const auto given = take(name)) {
+        value.clear();
+        const char *expected = "a list of pairs of a path and a scale";
+        for (const py::handle item : to_sequence(name, *given, expected)) {
+            const py::sequence pair = to_sequence(name, item, expected);
+            if (pair.size() != 2) {
+                reject(name, item, expected);
+            }
+            value.push_back(
+                {.path = to_string(name, py::object(pair[0])), .scale = to_float(name, py::object(pair[1]))});
+        }
+    }
+}
+
 void FieldReader::read(const char *name, std::optional<std::int32_t> &value) {
     if (const auto given = take(name)) {
         value = given->is_none() ? std::nullopt : std::optional(to_int32(name, *given));

@@ -10,6 +10,8 @@
 
 #include <pybind11/pybind11.h>
 
+#include "core/params.h"
+
 namespace llamad {
 
 // Takes one argument after the other out of `arguments`; what is left over is unknown.
@@ -25,6 +27,7 @@ class FieldReader {
     void read(const char *name, std::string &value);
     void read(const char *name, std::vector<std::string> &value);
     void read(const char *name, std::vector<std::pair<std::int32_t, float>> &value);
+    void read(const char *name, std::vector<LoraAdapter> &value);
     // None means no value.
     void read(const char *name, std::optional<std::int32_t> &value);
     void read(const char *name, std::optional<std::int64_t> &value);

@@ -38,6 +38,7 @@ EngineConfig read_config(const py::kwargs &arguments) {
     fields.read("yarn_attn_factor", config.yarn_attn_factor);
     fields.read("yarn_beta_fast", config.yarn_beta_fast);
     fields.read("yarn_beta_slow", config.yarn_beta_slow);
+    fields.read("lora_adapters", config.lora_adapters);
     fields.read("chat_template", config.chat_template);
     fields.read("max_queue", config.max_queue);
     fields.read("queue_timeout_s", config.queue_timeout_s);

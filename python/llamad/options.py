@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class EngineOptions(TypedDict, total=False):
@@ -43,6 +46,8 @@ class EngineOptions(TypedDict, total=False):
         yarn_attn_factor: YaRN: attention magnitude; -1 takes the model's own. Default -1.
         yarn_beta_fast: YaRN: low correction dimension; -1 takes the model's own. Default -1.
         yarn_beta_slow: YaRN: high correction dimension; -1 takes the model's own. Default -1.
+        lora_adapters: pairs of an adapter's GGUF file and its scale, 0 for no effect; they add up, and
+            hold for every request. Default none.
         chat_template: Jinja template to use instead of the model's own; "" for the model's own.
         max_queue: requests that may wait for a slot before `QueueFullError`. Default 256.
         queue_timeout_s: seconds that a request may wait for a slot before `QueueTimeoutError`; 0 is no
@@ -77,6 +82,7 @@ class EngineOptions(TypedDict, total=False):
     yarn_attn_factor: float
     yarn_beta_fast: float
     yarn_beta_slow: float
+    lora_adapters: Sequence[tuple[str, float]]
     chat_template: str
     max_queue: int
     queue_timeout_s: float

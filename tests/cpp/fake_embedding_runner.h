@@ -44,6 +44,7 @@ class FakeEmbeddingModel {
         .n_ctx = 64, .n_batch = 16, .n_seqs = 4, .n_out = 3, .can_chunk = true, .pooling = Pooling::kRank};
     Gate gate;
     std::atomic<bool> runner_freed{false};
+    std::atomic<int> rests{0};
 
     std::vector<SeenBatch> batches() const {
         const std::lock_guard lock(mutex_);
@@ -104,6 +105,8 @@ class FakeEmbeddingRunner : public EmbeddingRunner {
     }
 
     std::span<const float> pooled(std::size_t piece) override { return values_.at(piece); }
+
+    void rest() override { ++model_.rests; }
 
     void request_abort() override {
         aborted_ = true;

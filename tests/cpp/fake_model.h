@@ -117,6 +117,7 @@ class FakeModel {
 
     Gate gate;
     std::atomic<bool> runner_freed{false};
+    std::atomic<int> rests{0};
 
     std::vector<DecodeCall> decodes() const {
         const std::lock_guard lock(mutex_);

@@ -157,6 +157,8 @@ class FakeRunner : public ModelRunner {
 
     bool is_end_of_generation(TokenId token) const override { return token == kEndToken; }
 
+    void rest() override { ++model_.rests; }
+
     void request_abort() override {
         aborted_ = true;
         model_.gate.notify();

@@ -236,3 +236,21 @@ TEST("plain greedy is temperature 0 and nothing that changes the order of tokens
         CHECK(!plain(harmful));
     }
 }
+
+TEST("adapters are checked one by one") {
+    const auto blamed = [](std::vector<LoraAdapter> adapters) {
+        auto config = valid<EngineConfig>();
+        config.lora_adapters = std::move(adapters);
+        return complaint(config).first;
+    };
+    CHECK_EQ(blamed({{.path = "a"}, {.path = "b", .scale = -0.5F}, {.path = "c", .scale = 0}}), "");
+    CHECK_EQ(blamed({{.path = "a"}, {.path = ""}}), "lora_adapters[1]");
+    CHECK_EQ(blamed({{.path = "a", .scale = kNan}}), "lora_adapters[0].scale");
+    CHECK_EQ(blamed({{.path = "a", .scale = kInf}}), "lora_adapters[0].scale");
+    CHECK_EQ(blamed({{.path = "a"}, {.path = "b"}, {.path = "a", .scale = 2}}), "lora_adapters[2]");
+    std::vector<LoraAdapter> many(kMaxAdapters + 1);
+    for (std::size_t i = 0; i < many.size(); ++i) {
+        many[i].path = std::to_string(i);
+    }
+    CHECK_EQ(blamed(many), "lora_adapters");
+}

@@ -73,6 +73,10 @@ class ModelRunner {
 
     virtual bool is_end_of_generation(TokenId token) const = 0;
 
+    // Called when there has been nothing to compute for a while: gives back what the next decode() makes
+    // anew.
+    virtual void rest() {}
+
     // From any thread: make the decode() that is running, and all later ones, return kAborted soon.
     virtual void request_abort() = 0;
 };

@@ -80,6 +80,7 @@ void EngineConfig::validate() const {
     require_cache_type("cache_type_k", cache_type_k);
     require_cache_type("cache_type_v", cache_type_v);
     validate_rope();
+    validate_adapters();
     require("queue_timeout_s", queue_timeout_s, queue_timeout_s >= 0, "0 or more");
     require("request_timeout_s", request_timeout_s, request_timeout_s >= 0, "0 or more");
     require_at_least("prefix_cache_mib", prefix_cache_mib, -1);
@@ -101,6 +102,24 @@ void EngineConfig::validate_rope() const {
          {std::pair("yarn_ext_factor", yarn_ext_factor), std::pair("yarn_attn_factor", yarn_attn_factor),
           std::pair("yarn_beta_fast", yarn_beta_fast), std::pair("yarn_beta_slow", yarn_beta_slow)}) {
         require(field, value, true, "a finite number");
+    }
+}
+
+void EngineConfig::validate_adapters() const {
+    if (lora_adapters.size() > kMaxAdapters) {
+        reject("lora_adapters", lora_adapters.size(),
+               "a list of at most " + std::to_string(kMaxAdapters) + " adapters");
+    }
+    for (auto adapter = lora_adapters.begin(); adapter != lora_adapters.end(); ++adapter) {
+        const std::string field = "lora_adapters[" + std::to_string(adapter - lora_adapters.begin()) + "]";
+        if (adapter->path.empty()) {
+            throw ParameterError(field, field + " must have a path that is not empty");
+        }
+        require((field + ".scale").c_str(), adapter->scale, true, "a finite number");
+        const auto same = [&](const LoraAdapter &other) { return other.path == adapter->path; };
+        if (std::any_of(lora_adapters.begin(), adapter, same)) {
+            throw ParameterError(field, field + " is the file of another adapter: " + adapter->path);
+        }
     }
 }
 

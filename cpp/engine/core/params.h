@@ -11,6 +11,12 @@
 
 namespace llamad {
 
+// A low-rank change of a model's weights, from a GGUF file of its own.
+struct LoraAdapter {
+    std::string path;
+    float scale = 1; // 0: without effect
+};
+
 // How to load a model and how many requests to run at once.
 struct EngineConfig {
     std::string model_path;           // GGUF file; of a split model, its first part
@@ -38,10 +44,11 @@ struct EngineConfig {
     float yarn_attn_factor = -1;
     float yarn_beta_fast = -1;
     float yarn_beta_slow = -1;
-    std::string chat_template;    // Jinja source; empty: the model's own
-    std::int32_t max_queue = 256; // requests that may wait beyond the slots
-    float queue_timeout_s = 0;    // longest wait for a slot; 0: none
-    float request_timeout_s = 0;  // longest time from submission to the end; 0: none
+    std::vector<LoraAdapter> lora_adapters; // added up; all requests are answered with all of them
+    std::string chat_template;              // Jinja source; empty: the model's own
+    std::int32_t max_queue = 256;           // requests that may wait beyond the slots
+    float queue_timeout_s = 0;              // longest wait for a slot; 0: none
+    float request_timeout_s = 0;            // longest time from submission to the end; 0: none
     std::int32_t prefix_cache_mib =
         -1; // host memory for KV states that left their slots; -1: a quarter of what is free, at most 8 GiB
     std::string prefix_cache_dir; // where they are kept for the next process; empty: nowhere
@@ -51,6 +58,7 @@ struct EngineConfig {
 
   private:
     void validate_rope() const;
+    void validate_adapters() const;
 };
 
 // Something that a model says.
@@ -134,6 +142,7 @@ inline constexpr std::int32_t kMaxChoices = 128; // OpenAI's
 inline constexpr std::size_t kMaxStopStrings = 64;
 // llama.cpp goes through the whole vocabulary for each.
 inline constexpr std::size_t kMaxDryBreakers = 16;
+inline constexpr std::size_t kMaxAdapters = 32;
 inline constexpr std::int32_t kMaxParallel = 256; // llama.cpp's LLAMA_MAX_SEQ
 
 } // namespace llamad

@@ -1,8 +1,11 @@
 #include "embed/embed_engine.h"
 
 #include <exception>
+#include <numeric>
 #include <sstream>
 #include <utility>
+
+#include "core/thread_name.h"
 
 namespace llamad {
 
@@ -28,12 +31,22 @@ void EmbedEngine::close() {
 }
 
 void EmbedEngine::loop() {
+    name_this_thread("llamad-embed"); // and with it the compute threads that it starts
     try {
+        bool rested = true;
         while (true) {
-            open_mail(scheduler_.n_jobs() > 0 ? milliseconds::zero() : kForever);
+            const bool was_busy = scheduler_.n_jobs() > 0;
+            open_mail(was_busy ? milliseconds::zero() : rested ? kForever : kRestAfter);
             if (closed_) {
                 break;
             }
+            if (scheduler_.n_jobs() > 0) {
+                rested = false;
+            } else if (!rested && !was_busy) {
+                runner_->rest();
+                rested = true;
+            }
+            metrics_.heartbeat.beat();
             step();
         }
     } catch (const std::exception &failure) { // out of memory, say: better closed than dead
@@ -49,7 +62,13 @@ void EmbedEngine::step() {
     deliver(); // who was cancelled need not wait for the others' batch
     const std::vector<Piece> pieces = scheduler_.plan();
     if (!pieces.empty()) {
+        const TimePoint begin = Clock::now();
+        const auto add_tokens = [](std::size_t n, const Piece &piece) { return n + piece.tokens.size(); };
+        const std::size_t n_tokens =
+            std::accumulate(pieces.begin(), pieces.end(), std::size_t{0}, add_tokens);
+        metrics_.batch_rows.observe(static_cast<double>(n_tokens));
         run(pieces);
+        metrics_.step_s.observe(seconds_between(begin, Clock::now()));
     }
     deliver();
 }
@@ -81,7 +100,9 @@ void EmbedEngine::end_overdue() {
 
 void EmbedEngine::run(std::span<const Piece> pieces) {
     Metrics::add(metrics_.encode_calls, 1);
-    switch (runner_->encode(pieces)) {
+    const EncodeStatus status = runner_->encode(pieces);
+    metrics_.heartbeat.beat();
+    switch (status) {
     case EncodeStatus::kOk:
         break;
     case EncodeStatus::kAborted: // close() is on its way: abandon_all() ends everybody
@@ -115,6 +136,10 @@ void EmbedEngine::isolate_failure(std::span<const Piece> pieces) {
 void EmbedEngine::finish(std::optional<EmbedEnd> end) {
     if (end) {
         Metrics::add(metrics_.finished[static_cast<std::size_t>(end->reason)], 1);
+        if (end->reason == FinishReason::kStop) {
+            metrics_.queue_s.observe(end->queue_s);
+            metrics_.e2e_s.observe(end->queue_s + end->compute_s);
+        }
         outbox_.push_back(std::move(*end));
         inbox_.release();
     }

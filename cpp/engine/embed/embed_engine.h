@@ -32,6 +32,13 @@ struct EmbedMetrics {
     std::array<Metrics::Counter, 4> finished{}; // jobs ended, by FinishReason
     std::atomic<std::int32_t> running{0};       // jobs of which an input has been in a batch
     std::atomic<std::int32_t> waiting{0};       // the other jobs
+
+    Histogram queue_s{bounds::kRequest}; // submitted -> first input in a batch, of jobs that were completed
+    Histogram e2e_s{bounds::kRequest};   // all of it, of these
+    Histogram step_s{bounds::kStep};     // turns of the loop that computed something
+    Histogram batch_rows{bounds::kRows}; // tokens planned for one call of the model
+
+    Heartbeat heartbeat;
 };
 
 // Runs jobs on an EmbeddingRunner and reports through an Outbox.
@@ -61,6 +68,10 @@ class EmbedEngine {
 
     Outbox<EmbedEnd> &events() { return events_; }
     const EmbedMetrics &metrics() const { return metrics_; }
+
+    // Requests that found the queue full, and seconds without progress while there is work; without a lock.
+    std::uint64_t n_rejected() const { return inbox_.n_rejected(); }
+    double silent_s() const { return metrics_.heartbeat.silent_s(inbox_.busy_since()); }
 
   private:
     void loop();

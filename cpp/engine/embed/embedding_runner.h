@@ -60,6 +60,10 @@ class EmbeddingRunner {
     // What pooling made of a piece of the last encode(): n_out floats, valid until the next.
     virtual std::span<const float> pooled(std::size_t piece) = 0;
 
+    // Called when there has been nothing to compute for a while: gives back what the next encode() makes
+    // anew.
+    virtual void rest() {}
+
     // From any thread: make the encode() that is running, and all later ones, return kAborted soon.
     virtual void request_abort() = 0;
 };

@@ -61,6 +61,9 @@ class LlamaEmbedder {
 
     Outbox<EmbedEnd> &events() { return engine_->events(); }
     const EmbedMetrics &metrics() const { return engine_->metrics(); }
+    // See EmbedEngine; neither takes a lock.
+    std::uint64_t n_rejected() const { return engine_->n_rejected(); }
+    double silent_s() const { return engine_->silent_s(); }
 
     // Ends every job with an error event, then frees the model. Idempotent.
     void close();

@@ -10,12 +10,12 @@
 #include "embed/embedder_config.h"
 #include "embed/embedding_runner.h"
 #include "llama/llama_model.h"
+#include "llama/model_context.h"
 
 namespace llamad {
 
-// Models that see the whole input at once (encoders, mostly) have to compute it in one go: llama.cpp's
-// physical batch is then as large as the longest input. The others compute a long input in parts, through the
-// KV cache.
+// Models that see the whole input at once have to compute it in one go. The others compute a long input in
+// parts, through the KV cache.
 class LlamaEmbeddingRunner final : public EmbeddingRunner {
   public:
     // Allocates the compute buffers and, where the model needs one, the KV cache. Throws ModelLoadError.
@@ -23,6 +23,7 @@ class LlamaEmbeddingRunner final : public EmbeddingRunner {
 
     EmbeddingLimits limits() const override { return limits_; }
     EncodeStatus encode(std::span<const Piece> pieces) override;
+    void rest() override;
     std::span<const float> pooled(std::size_t piece) override { return pooled_[piece]; }
     void request_abort() override { abort_.store(true, std::memory_order_relaxed); }
 
@@ -39,20 +40,15 @@ class LlamaEmbeddingRunner final : public EmbeddingRunner {
         llama_batch fill(std::span<const Piece> pieces);
     };
 
-    void create_context(const EmbedderConfig &config, std::int32_t n_ubatch);
     void forget(const Piece &first);
     EncodeStatus encode_quietly(std::span<const Piece> pieces);
-
-    struct Deleter {
-        void operator()(llama_context *context) const { llama_free(context); }
-    };
 
     std::shared_ptr<const LlamaModel> model_;
     EmbeddingLimits limits_;
     Rows rows_;
     std::vector<std::span<const float>> pooled_;
     std::atomic<bool> abort_{false};
-    std::unique_ptr<llama_context, Deleter> context_; // last: its abort callback reads abort_
+    ContextPtr context_; // last: its abort callback reads abort_
 };
 
 } // namespace llamad

@@ -88,13 +88,17 @@ std::vector<LogLine> take_log_lines() {
     return {std::make_move_iterator(lines.begin()), std::make_move_iterator(lines.end())};
 }
 
-HeldLog::HeldLog() { thread_held = &lines_; }
+HeldLog::HeldLog() : outer_(thread_held) { thread_held = &lines_; }
 
-HeldLog::~HeldLog() { thread_held = nullptr; }
+HeldLog::~HeldLog() { thread_held = outer_; }
 
 void HeldLog::release() {
     for (LogLine &line : lines_) {
-        append(std::move(line));
+        if (outer_ != nullptr) {
+            outer_->push_back(std::move(line));
+        } else {
+            append(std::move(line));
+        }
     }
     lines_.clear();
 }

@@ -34,11 +34,12 @@ class HeldLog {
     HeldLog &operator=(const HeldLog &) = delete;
     ~HeldLog();
 
-    // Lets the lines go to the log after all.
+    // Lets the lines go to the log after all, or to the HeldLog that was there before this.
     void release();
 
   private:
     std::vector<LogLine> lines_;
+    std::vector<LogLine> *outer_;
 };
 
 // Collects the error lines that llama.cpp logs on this thread while the object lives: often they are

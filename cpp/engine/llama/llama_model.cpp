@@ -44,6 +44,15 @@ std::string metadata(const llama_model *model, const char *key) {
 } // namespace
 
 LlamaModel::LlamaModel(const EngineConfig &config, const Progress &progress)
+    : LlamaModel(config, progress, Weights::kLoaded) {
+    index_vocabulary();
+}
+
+LlamaModel LlamaModel::without_weights(const EngineConfig &config) {
+    return {config, /*progress=*/nullptr, Weights::kNone};
+}
+
+LlamaModel::LlamaModel(const EngineConfig &config, const Progress &progress, Weights weights)
     : path_(config.model_path), n_gpu_layers_(config.n_gpu_layers) {
     init_llama_backend();
     check_model_file(path_);
@@ -52,6 +61,10 @@ LlamaModel::LlamaModel(const EngineConfig &config, const Progress &progress)
     params.n_gpu_layers = config.n_gpu_layers;
     params.main_gpu = config.main_gpu;
     params.load_mode = config.use_mmap ? LLAMA_LOAD_MODE_AUTO : LLAMA_LOAD_MODE_NONE;
+    if (weights == Weights::kNone) {
+        params.no_alloc = true;
+        params.load_mode = LLAMA_LOAD_MODE_NONE; // there is nothing to map
+    }
     if (progress) {
         params.progress_callback = [](float fraction, void *user_data) {
             return (*static_cast<const Progress *>(user_data))(fraction);
@@ -68,7 +81,7 @@ LlamaModel::LlamaModel(const EngineConfig &config, const Progress &progress)
     if (llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_NONE) {
         throw ModelLoadError(path_ + " cannot be used: it has no tokenizer");
     }
-    index_vocabulary();
+    adapters_ = load_adapters(model_.get(), config);
 }
 
 void LlamaModel::Deleter::operator()(llama_model *model) const { llama_model_free(model); }

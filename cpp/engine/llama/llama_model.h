@@ -11,6 +11,7 @@
 
 #include "core/params.h"
 #include "core/types.h"
+#include "llama/lora_adapter.h"
 #include "llama/model_metadata.h"
 
 // Declared instead of included: who uses a model need not see llama.cpp.
@@ -49,6 +50,10 @@ class LlamaModel {
     // Blocks while the weights are read. Throws ModelError.
     LlamaModel(const EngineConfig &config, const Progress &progress);
 
+    // The same without weights: contexts can be made of it, which say how much memory they would take, but
+    // nothing can be computed, and there is no text for a token. Takes tens of milliseconds.
+    static LlamaModel without_weights(const EngineConfig &config);
+
     // Throws ModelLoadError where the model is made for something else than generating text.
     void require_text_generation() const;
 
@@ -59,6 +64,7 @@ class LlamaModel {
     llama_model *get() const { return model_.get(); }
     const llama_vocab *vocab() const { return vocab_; }
     ModelInfo info() const;
+    const std::vector<LoadedAdapter> &adapters() const { return adapters_; }
     std::int32_t n_vocab() const { return static_cast<std::int32_t>(piece_ends_.size()); }
 
     // `parse_special`: text such as "<|im_end|>" becomes the token it names.
@@ -93,6 +99,9 @@ class LlamaModel {
     std::vector<TokenId> suppressed_tokens() const;
 
   private:
+    enum class Weights : std::uint8_t { kLoaded, kNone };
+    LlamaModel(const EngineConfig &config, const Progress &progress, Weights weights);
+
     void index_vocabulary();
     void require_token(TokenId token) const;
     bool can_infill() const;
@@ -103,6 +112,7 @@ class LlamaModel {
     };
     std::unique_ptr<llama_model, Deleter> model_;
     const llama_vocab *vocab_ = nullptr;
+    std::vector<LoadedAdapter> adapters_;
     std::string path_;
     std::int32_t n_gpu_layers_;
     std::string pieces_; // the bytes of all tokens in one run: looked up for every generated token

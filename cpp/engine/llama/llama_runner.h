@@ -9,6 +9,7 @@
 
 #include "core/model_runner.h"
 #include "llama/llama_model.h"
+#include "llama/model_context.h"
 
 namespace llamad {
 
@@ -22,6 +23,7 @@ class LlamaRunner final : public ModelRunner {
     RunnerLimits limits() const override { return limits_; }
     DecodeStatus decode(std::span<const Row> rows) override;
     void sample(std::span<SampleTask> tasks) override;
+    void rest() override;
     bool trim(SlotId slot, Pos from) override;
     bool copy(SlotId from, SlotId to) override;
     KvState save(SlotId slot) override;
@@ -47,10 +49,6 @@ class LlamaRunner final : public ModelRunner {
     bool can_trim(const EngineConfig &config);
     std::span<const std::byte> save_into(KvState &buffer, SlotId slot);
 
-    struct Deleter {
-        void operator()(llama_context *context) const { llama_free(context); }
-    };
-
     std::shared_ptr<const LlamaModel> model_;
     RunnerLimits limits_;
     std::int32_t n_threads_ = 1;
@@ -58,7 +56,7 @@ class LlamaRunner final : public ModelRunner {
     std::vector<std::span<float>> logits_; // scratch of sample()
     KvState copied_;                       // scratch of copy(): fresh memory costs more than the copying
     std::atomic<bool> abort_{false};
-    std::unique_ptr<llama_context, Deleter> context_; // last: its abort callback reads abort_
+    ContextPtr context_; // last: its abort callback reads abort_
 };
 
 } // namespace llamad

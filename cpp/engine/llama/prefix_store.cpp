@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <optional>
+#include <iomanip>
+#include <limits>
 #include <span>
 #include <sstream>
 #include <string>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "core/errors.h"
+#include "core/host_memory.h"
 #include "llama/llama_log.h"
 #include "llama/model_file.h"
 
@@ -22,26 +24,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
-
-// The number at the beginning of a file, or after a name in it; none where there is no such thing.
-std::optional<std::size_t> number_in(const char *path, const std::string &name = {}) {
-    std::ifstream file(path);
-    std::string word;
-    while (!name.empty() && file >> word && word != name) {
-    }
-    std::size_t number = 0;
-    return file >> number ? std::optional(number) : std::nullopt;
-}
-
-std::size_t free_memory() {
-    const std::size_t machine = number_in("/proc/meminfo", "MemAvailable:").value_or(0) * 1024;
-    const auto limit = number_in("/sys/fs/cgroup/memory.max"); // "max" where there is none
-    const auto used = number_in("/sys/fs/cgroup/memory.current");
-    if (!limit || !used) {
-        return machine;
-    }
-    return std::min(machine, *limit - std::min(*limit, *used));
-}
 
 // FNV-1a; two models are not told apart against an adversary, who could as well change the model.
 void mix(std::uint64_t &hash, std::span<const char> bytes) {
@@ -78,14 +60,20 @@ std::size_t prefix_cache_bytes(std::int32_t prefix_cache_mib) {
     if (prefix_cache_mib >= 0) {
         return static_cast<std::size_t>(prefix_cache_mib) * kMiB;
     }
-    return std::min(free_memory() / 4, 8192 * kMiB);
+    return std::min(static_cast<std::size_t>(host_memory().free) / 4, 8192 * kMiB);
 }
 
 std::string kv_state_identity(const EngineConfig &config) {
     std::ostringstream identity;
-    identity << "llama.cpp " << LLAMAD_LLAMA_CPP_COMMIT << std::hex;
+    identity << std::setprecision(std::numeric_limits<float>::max_digits10) << "llama.cpp "
+             << LLAMAD_LLAMA_CPP_COMMIT << std::hex;
     for (const std::string &part : model_file_parts(config.model_path)) {
         identity << ", model " << fingerprint(part);
+    }
+    for (const LoraAdapter &adapter : config.lora_adapters) {
+        if (adapter.scale != 0) { // else it changes nothing
+            identity << ", adapter " << fingerprint(adapter.path) << " by " << adapter.scale;
+        }
     }
     identity << std::dec << ", cache " << config.cache_type_k << ' ' << config.cache_type_v << ", flash_attn "
              << config.flash_attn << ", unified " << config.kv_unified << ", swa_full " << config.swa_full

@@ -94,9 +94,22 @@ def test_too_large_a_cache_is_refused(smollm2: Path) -> None:
         Engine(smollm2, n_ctx=16_777_216, n_parallel=256)
 
 
-def test_chat_template_that_is_not_jinja(smollm2: Path) -> None:
-    with pytest.raises(llamad.ParameterError, match="chat_template"):
-        Engine(smollm2, n_ctx=64, n_parallel=1, chat_template="{% for %}")
+@pytest.mark.parametrize(
+    "template", ["{% for %}", "{{ messages | no_such_filter }}", "{{ raise_exception('no') }}"]
+)
+def test_chat_template_that_cannot_be_used(tiny_model: Path, template: str) -> None:
+    with pytest.raises(llamad.ModelLoadError, match=f"chat_template given for {tiny_model}"):
+        Engine(tiny_model, n_ctx=64, n_parallel=1, chat_template=template)
+
+
+def test_chat_template_that_begins_with_the_system_s_message(tiny_model: Path) -> None:
+    template = (
+        "{% if messages[0].role != 'system' %}{{ raise_exception('no system message') }}{% endif %}"
+        "{% for message in messages %}{{ message.content }};{% endfor %}"
+    )
+    messages = [{"role": "system", "content": "be"}, {"role": "user", "content": "two"}]
+    with Engine(tiny_model, n_ctx=64, n_parallel=1, chat_template=template) as engine:
+        assert engine.chat(messages, max_tokens=1).usage.prompt_tokens == len(engine.tokenize("be;two;"))
 
 
 def test_request_prepared_by_another_engine(smollm2: Path) -> None:
