@@ -12,6 +12,7 @@
 #include "bindings.h"
 #include "fields.h"
 #include "loading.h"
+#include "stats.h"
 
 #include "chat/chat_parser.h"
 #include "llama/llama_engine.h"
@@ -54,6 +55,22 @@ py::list drain(LlamaEngine &engine) {
     return list;
 }
 
+py::dict histograms(const Metrics &metrics) {
+    py::dict dict;
+    dict["queue_s"] = to_tuple(metrics.queue_s);
+    dict["ttft_s"] = to_tuple(metrics.ttft_s);
+    dict["itl_s"] = to_tuple(metrics.itl_s);
+    dict["e2e_s"] = to_tuple(metrics.e2e_s);
+    dict["prefill_s"] = to_tuple(metrics.prefill_s);
+    dict["decode_s"] = to_tuple(metrics.decode_s);
+    dict["prompt_tokens"] = to_tuple(metrics.prompt_tokens_each);
+    dict["generation_tokens"] = to_tuple(metrics.generation_tokens_each);
+    dict["step_s"] = to_tuple(metrics.step_s);
+    dict["decode_rows"] = to_tuple(metrics.decode_rows);
+    dict["prefill_rows"] = to_tuple(metrics.prefill_rows);
+    return dict;
+}
+
 py::dict stats(const LlamaEngine &engine) {
     const Metrics &metrics = engine.metrics();
     py::dict dict;
@@ -84,7 +101,45 @@ py::dict stats(const LlamaEngine &engine) {
     add("prefix_cache_disk_bytes", metrics.store_disk_bytes);
     add("prefix_cache_entries", metrics.store_entries);
     add("prefix_cache_evictions", metrics.store_evictions);
+    add("kv_cells_used", metrics.kv_cells_used);
+    add("kv_cells_held", metrics.kv_cells_held);
+    dict["kv_cells"] = engine.n_kv_cells();
+    dict["slots"] = engine.info().n_parallel;
+    dict["rejected"] = engine.n_rejected();
+    dict["busy_s"] = engine.silent_s();
+    dict["histograms"] = histograms(metrics);
     return dict;
+}
+
+const char *name_of(SlotView::State state) {
+    switch (state) {
+    case SlotView::State::kIdle:
+        return "idle";
+    case SlotView::State::kPrefill:
+        return "prefill";
+    case SlotView::State::kDecode:
+        return "decode";
+    }
+    return "";
+}
+
+py::list slots(const LlamaEngine &engine) {
+    const TimePoint now = Clock::now();
+    py::list list;
+    for (const SlotView &view : engine.slots()) {
+        const bool idle = view.state == SlotView::State::kIdle;
+        py::dict slot;
+        slot["id"] = list.size();
+        slot["state"] = name_of(view.state);
+        slot["request_id"] = idle ? py::object(py::none()) : py::cast(view.request);
+        slot["n_prompt"] = view.n_prompt;
+        slot["n_cached"] = view.n_cached;
+        slot["n_computed"] = view.n_computed;
+        slot["n_generated"] = view.n_generated;
+        slot["age_s"] = idle ? 0.0 : seconds_between(view.submitted_at, now);
+        list.append(std::move(slot));
+    }
+    return list;
 }
 
 void register_prepared(py::module_ &module) {
@@ -177,6 +232,7 @@ void register_engine(py::module_ &module) {
             py::arg("timeout_s"), ReleaseGil())
         .def("wake", [](LlamaEngine &self) { self.events().wake(); })
         .def("stats", &stats)
+        .def("slots", &slots)
         .def("close", &LlamaEngine::close, ReleaseGil());
 }
 

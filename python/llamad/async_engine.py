@@ -73,8 +73,21 @@ class AsyncEngine(Preparation):
         return self._native.info
 
     def stats(self) -> dict[str, Any]:
-        """Counters and gauges of the engine, read without stopping it."""
+        """Counters, gauges and histograms of the engine, read without stopping it, also when it is closed.
+
+        `busy_s` tells for how many seconds its thread has got nothing done although it has work. A histogram
+        is a tuple: upper limits of its buckets, counts of each bucket alone and of what lies beyond, sum.
+        """
         return self._native.stats()
+
+    def slots(self) -> list[dict[str, Any]]:
+        """What each slot is doing, read without stopping the engine: counts, no text.
+
+        `state` is "idle", "prefill" or "decode"; `n_prompt`, `n_cached`, `n_computed` and `n_generated` are
+        tokens, `n_computed` those in the slot's KV stream, which an idle slot keeps for the next request;
+        `age_s` is seconds since the request was submitted. `request_id` is None in an idle slot.
+        """
+        return self._native.slots()
 
     def submit(self, prepared: _engine.Prepared) -> TokenStream:
         """Hand a prepared request to the engine; never waits.

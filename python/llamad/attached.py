@@ -44,6 +44,11 @@ class Attached(Generic[N]):
         self._loop.add_reader(native.fileno(), self._drain)
         close_at_exit(native)
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close()` has come to its end: no request is left."""
+        return self._closing is not None and self._closing.done()
+
     async def close(self) -> None:
         """End every request with an error event, stop the engine and free the model; idempotent."""
         if self._closing is None:

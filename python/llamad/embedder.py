@@ -119,7 +119,7 @@ class AsyncEmbedder(Attached[_engine.Embedder]):
         return self._native.info
 
     def stats(self) -> dict[str, Any]:
-        """Counters and gauges of the engine, read without stopping it."""
+        """Counters, gauges and histograms, read without stopping the engine; see `AsyncEngine.stats`."""
         return self._native.stats()
 
     async def embed(self, inputs: Sequence[str | Sequence[int]]) -> Embeddings:

@@ -18,6 +18,9 @@ class EngineProtocol(Protocol):
     """What the server needs of an engine: plain data in, events out."""
 
     @property
+    def closed(self) -> bool: ...
+
+    @property
     def info(self) -> _engine.ModelInfo: ...
 
     async def prepare(
@@ -65,6 +68,8 @@ class EngineProtocol(Protocol):
 
     def stats(self) -> dict[str, Any]: ...
 
+    def slots(self) -> list[dict[str, Any]]: ...
+
     async def close(self) -> None: ...
 
 
@@ -72,11 +77,20 @@ class EmbedderProtocol(Protocol):
     """What the server needs of an embedder."""
 
     @property
+    def closed(self) -> bool: ...
+
+    @property
     def info(self) -> _engine.EmbedderInfo: ...
 
     async def embed(self, inputs: Sequence[str | Sequence[int]]) -> Embeddings: ...
 
     async def rerank(self, query: str, documents: Sequence[str]) -> Ranking: ...
+
+    async def tokenize(
+        self, text: str, *, add_special: bool = True, parse_special: bool = True
+    ) -> list[int]: ...
+
+    async def detokenize(self, token_ids: Sequence[int], *, special: bool = False) -> str: ...
 
     def stats(self) -> dict[str, Any]: ...
 

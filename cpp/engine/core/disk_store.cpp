@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/disk_format.h"
+#include "core/thread_name.h"
 
 namespace llamad {
 
@@ -205,6 +206,7 @@ bool DiskStore::has_work() const {
 }
 
 void DiskStore::run() {
+    name_this_thread("llamad-disk");
     const auto pop = [](auto &queue) {
         auto first = std::move(queue.front());
         queue.pop_front();

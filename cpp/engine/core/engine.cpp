@@ -4,6 +4,8 @@
 #include <exception>
 #include <utility>
 
+#include "core/thread_name.h"
+
 namespace llamad {
 
 namespace {
@@ -22,12 +24,13 @@ std::unique_ptr<HostStore> make(const MakeStore &make_store, Mailbox &mailbox) {
 } // namespace
 
 Engine::Engine(std::unique_ptr<ModelRunner> runner, EngineLimits limits, const MakeStore &make_store)
-    : limits_(limits), runner_(std::move(runner)),
-      mailbox_(static_cast<std::size_t>(runner_->limits().n_slots) +
+    : limits_(limits), runner_(std::move(runner)), limits_of_runner_(runner_->limits()),
+      mailbox_(static_cast<std::size_t>(limits_of_runner_.n_slots) +
                static_cast<std::size_t>(limits.max_queue)),
-      scheduler_(runner_->limits(), make(make_store, mailbox_)),
-      prefill_budget_(limits.itl_target_ms / 1000.0, runner_->limits().n_ubatch),
-      mover_(*runner_, scheduler_, metrics_), thread_([this] { loop(); }) {}
+      scheduler_(limits_of_runner_, make(make_store, mailbox_)),
+      prefill_budget_(limits.itl_target_ms / 1000.0, limits_of_runner_.n_ubatch),
+      slot_watch_(limits_of_runner_.n_slots), mover_(*runner_, scheduler_, metrics_),
+      thread_([this] { loop(); }) {}
 
 void Engine::close() {
     std::call_once(close_once_, [this] {
@@ -39,16 +42,28 @@ void Engine::close() {
 }
 
 void Engine::loop() {
+    name_this_thread("llamad-engine"); // and with it the compute threads that it starts
     try {
         bool busy = false;
+        bool rested = true;
         while (true) {
-            open_mail(busy ? milliseconds::zero() : scheduler_.has_work() ? kNap : kForever);
+            open_mail(busy                    ? milliseconds::zero()
+                      : scheduler_.has_work() ? kNap
+                      : rested                ? kForever
+                                              : kRestAfter);
             if (closed_) {
                 break;
             }
-            busy = step();
-            if (!busy) {
-                check_integrity();
+            metrics_.heartbeat.beat();
+            const bool was_busy = std::exchange(busy, step());
+            if (busy) {
+                rested = false;
+                continue;
+            }
+            check_integrity();
+            if (!rested && !was_busy && !scheduler_.has_work()) {
+                runner_->rest();
+                rested = true;
             }
         }
     } catch (const std::exception &failure) { // out of memory, say: better closed than dead
@@ -70,17 +85,22 @@ void Engine::check_integrity() const noexcept {
 // llama.cpp computes a mixed batch of separate KV streams in parts anyway, and running requests
 // should not wait for somebody's prompt. Returns whether there was anything to compute.
 bool Engine::step() {
+    const TimePoint begin = Clock::now();
     Metrics::add(metrics_.steps, 1);
     end_overdue();
     place_waiting();
     const Batch decode = scheduler_.plan_decode();
-    prefill_budget_.observe_decode(decode.size(), timed_run(decode));
+    prefill_budget_.observe_decode(decode.size(), timed_run(decode, metrics_.decode_rows));
     deliver();
     const Batch prefill =
         scheduler_.plan_prefill(prefill_budget_.tokens(scheduler_.n_decoding(), scheduler_.n_prefilling()));
-    prefill_budget_.observe_prefill(prefill.size(), timed_run(prefill));
+    prefill_budget_.observe_prefill(prefill.size(), timed_run(prefill, metrics_.prefill_rows));
     deliver();
-    return !decode.empty() || !prefill.empty();
+    const bool busy = !decode.empty() || !prefill.empty();
+    if (busy) {
+        metrics_.step_s.observe(seconds_between(begin, Clock::now()));
+    }
+    return busy;
 }
 
 void Engine::open_mail(milliseconds patience) {
@@ -132,16 +152,17 @@ void Engine::place_waiting() {
         const std::size_t n_cached = mover_.fill(*placement);
         const bool is_first_slot = scheduler_.place(*placement, n_cached);
         if (is_first_slot) {
-            const Sequence &sequence = scheduler_.slot(placement->slot).sequence();
-            Metrics::add(metrics_.prompt_tokens, static_cast<std::uint64_t>(sequence.n_prompt()));
-            Metrics::add(metrics_.cached_tokens, n_cached);
+            record_start(scheduler_.slot(placement->slot).sequence(), n_cached);
         }
     }
 }
 
 // Returns the seconds it took.
-double Engine::timed_run(std::span<const Row> rows) {
+double Engine::timed_run(std::span<const Row> rows, Histogram &n_rows) {
     const TimePoint begin = Clock::now();
+    if (!rows.empty()) {
+        n_rows.observe(static_cast<double>(rows.size()));
+    }
     run(rows);
     return seconds_between(begin, Clock::now());
 }
@@ -151,7 +172,9 @@ void Engine::run(std::span<const Row> rows) {
         return;
     }
     Metrics::add(metrics_.decode_calls, 1);
-    switch (runner_->decode(rows)) {
+    const DecodeStatus status = runner_->decode(rows);
+    metrics_.heartbeat.beat();
+    switch (status) {
     case DecodeStatus::kOk:
         advance(rows);
         return sample(rows);
@@ -222,9 +245,10 @@ void Engine::take_token(Slot &slot, SampleTask &task) {
     if (sequence.only_scored()) {
         return finish(slot, FinishReason::kLength);
     }
+    const TimePoint previous = sequence.last_token_at();
     const auto reason = sequence.append(task.token, std::move(task.logprobs), *runner_);
     sequence.charge(1);
-    Metrics::add(metrics_.generated_tokens, 1);
+    record_token(sequence, previous);
     if (reason) {
         finish(slot, *reason);
     } else if (std::optional<Event> delta = sequence.take_delta()) {
@@ -237,8 +261,8 @@ void Engine::finish(Slot &slot, FinishReason reason, ErrorKind error, std::strin
 }
 
 void Engine::end_sequence(Sequence &sequence, FinishReason reason, ErrorKind error, std::string message) {
-    Metrics::add(metrics_.finished[static_cast<std::size_t>(reason)], 1);
     outbox_.push_back(sequence.finish(reason, error, std::move(message)));
+    record_end(*outbox_.back().end);
     mailbox_.release();
 }
 
@@ -263,15 +287,7 @@ void Engine::abandon_all(const std::string &message) {
 
 // The gauges first: who has seen a request's end must not find it running.
 void Engine::deliver() {
-    const std::vector<Slot> &slots = scheduler_.slots();
-    const auto running = std::count_if(slots.begin(), slots.end(), [](const Slot &s) { return !s.idle(); });
-    metrics_.running.store(static_cast<std::int32_t>(running), std::memory_order_relaxed);
-    metrics_.waiting.store(static_cast<std::int32_t>(scheduler_.waiting().size()), std::memory_order_relaxed);
-    const HostStore &store = scheduler_.prefixes().store();
-    metrics_.store_bytes.store(store.bytes(), std::memory_order_relaxed);
-    metrics_.store_disk_bytes.store(store.disk_bytes(), std::memory_order_relaxed);
-    metrics_.store_entries.store(store.n_entries(), std::memory_order_relaxed);
-    metrics_.store_evictions.store(store.n_evicted(), std::memory_order_relaxed);
+    publish_gauges();
     events_.publish(outbox_);
 }
 

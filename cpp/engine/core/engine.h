@@ -19,6 +19,7 @@
 #include "core/model_runner.h"
 #include "core/prefill_budget.h"
 #include "core/scheduler.h"
+#include "core/slot_watch.h"
 
 namespace llamad {
 
@@ -65,6 +66,13 @@ class Engine {
     EventQueue &events() { return events_; }
     const Metrics &metrics() const { return metrics_; }
 
+    // What slots are doing, requests that found the queue full, seconds without progress while there is work,
+    // and tokens that the KV cache has room for. None takes a lock.
+    std::vector<SlotView> slots() const { return slot_watch_.read(); }
+    std::uint64_t n_rejected() const { return mailbox_.n_rejected(); }
+    double silent_s() const { return metrics_.heartbeat.silent_s(mailbox_.busy_since()); }
+    std::uint64_t n_kv_cells() const;
+
   private:
     struct Overdue {
         ErrorKind kind;
@@ -82,7 +90,7 @@ class Engine {
     void place_waiting();
 
     // One call of the model, and what follows from it.
-    double timed_run(std::span<const Row> rows);
+    double timed_run(std::span<const Row> rows, Histogram &n_rows);
     void run(std::span<const Row> rows);
     void advance(std::span<const Row> rows);
     void sample(std::span<const Row> rows);
@@ -103,13 +111,21 @@ class Engine {
     void check_integrity() const noexcept;
     void deliver();
 
+    // What others see of it.
+    void publish_gauges();
+    void record_start(const Sequence &sequence, std::size_t n_cached);
+    void record_token(const Sequence &sequence, TimePoint previous);
+    void record_end(const End &end);
+
     const EngineLimits limits_;
     std::unique_ptr<ModelRunner> runner_;
+    const RunnerLimits limits_of_runner_; // they are asked for when it is gone
     Mailbox mailbox_;
     Scheduler scheduler_;
     PrefillBudget prefill_budget_;
     EventQueue events_;
     Metrics metrics_;
+    SlotWatch slot_watch_;
     KvMover mover_;
     std::vector<SampleTask> tasks_; // scratch of sample()
     std::vector<Event> outbox_;     // events of the current step

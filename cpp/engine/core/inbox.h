@@ -1,10 +1,12 @@
 // Commands into an engine's thread.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -14,6 +16,9 @@
 #include "core/types.h"
 
 namespace llamad {
+
+// After so long without work an engine lets its runner rest.
+inline constexpr std::chrono::milliseconds kRestAfter{100};
 
 template <typename Item> struct Delivery {
     std::vector<std::unique_ptr<Item>> requests; // in order of submission
@@ -40,14 +45,19 @@ template <typename Item> class Inbox {
             if (mail_.closed) {
                 throw EngineClosedError("the engine is closed");
             }
-            if (in_flight_ + requests.size() > capacity_) {
-                throw QueueFullError("the queue is full: " + std::to_string(in_flight_) +
+            const std::size_t in_flight = in_flight_.load(std::memory_order_relaxed);
+            if (in_flight + requests.size() > capacity_) {
+                n_rejected_.fetch_add(requests.size(), std::memory_order_relaxed);
+                throw QueueFullError("the queue is full: " + std::to_string(in_flight) +
                                      " requests are running or waiting, and there is room for " +
                                      std::to_string(capacity_) + "; try again later");
             }
-            in_flight_ += requests.size();
             first = last_id_ + 1;
             const TimePoint now = Clock::now();
+            if (in_flight == 0) {
+                busy_since_.store(now, std::memory_order_relaxed);
+            }
+            in_flight_.store(in_flight + requests.size(), std::memory_order_release);
             for (std::unique_ptr<Item> &request : requests) {
                 request->id = ++last_id_;
                 request->submitted_at = now;
@@ -89,13 +99,17 @@ template <typename Item> class Inbox {
     // A request has ended: there is room for another.
     void release() {
         const std::lock_guard lock(mutex_);
-        --in_flight_;
+        in_flight_.fetch_sub(1, std::memory_order_relaxed);
     }
 
-    std::size_t in_flight() const {
-        const std::lock_guard lock(mutex_);
-        return in_flight_;
+    // These take no lock.
+    std::size_t in_flight() const { return in_flight_.load(std::memory_order_acquire); }
+    // When the first request came to an engine that had none; nothing while it has none.
+    std::optional<TimePoint> busy_since() const {
+        return in_flight() == 0 ? std::nullopt : std::optional(busy_since_.load(std::memory_order_relaxed));
     }
+    // Requests that found no room.
+    std::uint64_t n_rejected() const { return n_rejected_.load(std::memory_order_relaxed); }
 
   private:
     template <typename Change> void notify(Change change) {
@@ -111,7 +125,10 @@ template <typename Item> class Inbox {
     std::condition_variable arrived_;
     Delivery<Item> mail_;
     bool poked_ = false;
-    std::size_t in_flight_ = 0;
+    // Written under the mutex, read without it.
+    std::atomic<std::size_t> in_flight_{0};
+    std::atomic<TimePoint> busy_since_{TimePoint{}};
+    std::atomic<std::uint64_t> n_rejected_{0};
     RequestId last_id_ = 0;
 };
 

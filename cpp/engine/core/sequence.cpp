@@ -14,7 +14,7 @@ Sequence::Sequence(std::unique_ptr<Request> request, std::int32_t n_ctx, std::sh
       n_prompt_logprobs_(request->n_prompt_logprobs),
       sampler_(std::move(request->chain), std::move(request->forbidden), request->n_logprobs),
       shown_(std::move(request->shown)), stop_matcher_(std::move(request->stop)),
-      submitted_at_(request->submitted_at) {}
+      submitted_at_(request->submitted_at), last_token_at_(request->submitted_at) {}
 
 std::size_t Sequence::n_most_cached() const {
     const std::size_t n_before_last = tokens_.size() - 1;
@@ -38,8 +38,9 @@ void Sequence::start(std::size_t n_cached) {
 
 std::optional<FinishReason> Sequence::append(TokenId token, std::optional<TokenLogprobs> logprobs,
                                              const ModelRunner &runner) {
+    last_token_at_ = Clock::now();
     if (!first_token_at_) {
-        first_token_at_ = Clock::now();
+        first_token_at_ = last_token_at_;
     }
     tokens_.push_back(token);
     if (logprobs) {

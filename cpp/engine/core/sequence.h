@@ -32,6 +32,8 @@ class Sequence {
     // The prompt and what has been generated.
     const std::vector<TokenId> &tokens() const { return tokens_; }
     std::int32_t n_prompt() const { return n_prompt_; }
+    // Of the prompt, what did not have to be computed when it first got a slot.
+    std::int32_t n_cached() const { return n_cached_; }
     std::int32_t n_generated() const { return static_cast<std::int32_t>(tokens_.size()) - n_prompt_; }
 
     // Whether it has ever had a slot; and whether any choice of the same submission has.
@@ -43,6 +45,9 @@ class Sequence {
     // Tokens that have been computed for its client.
     double served() const { return account_->served; }
     void charge(std::size_t n_tokens) { account_->served += static_cast<double>(n_tokens); }
+
+    // When its last token was sampled; before the first, when it was submitted.
+    TimePoint last_token_at() const { return last_token_at_; }
 
     Sampler &sampler() { return sampler_; }
 
@@ -97,6 +102,7 @@ class Sequence {
     TimePoint submitted_at_;
     std::optional<TimePoint> started_at_;
     std::optional<TimePoint> first_token_at_;
+    TimePoint last_token_at_;
 };
 
 } // namespace llamad
