@@ -29,7 +29,9 @@ void register_results(pybind11::module_ &module);
 void register_chat(pybind11::module_ &module);
 void register_engine(pybind11::module_ &module);
 void register_embedder(pybind11::module_ &module);
+void register_memory(pybind11::module_ &module);
 void register_metadata(pybind11::module_ &module);
 void register_log(pybind11::module_ &module);
+void register_profiler(pybind11::module_ &module);
 
 } // namespace llamad
