@@ -6,6 +6,7 @@
     │   ├── InvalidModelError      not a GGUF, or one that llama.cpp cannot read
     │   │   └── TruncatedModelError    the file ends before its tensors do
     │   └── ModelLoadError         a good file that could not be loaded (memory, device, ...)
+    │       └── LoadFailedError    the same of a served model: its message may be told to anybody
     ├── RequestError               the caller asked for something impossible (also a ValueError)
     │   ├── ParameterError         a parameter is unknown, of the wrong type or out of range
     │   ├── ContextLengthError     the prompt does not fit into the context
@@ -15,6 +16,8 @@
     ├── PullError                  a model could not be fetched
     ├── UnknownModelError          no model of this name is served
     ├── ModelLoadingError          the model is still being loaded; try again later
+    ├── ModelBusyError             the model cannot be unloaded while requests use it
+    ├── MemoryBudgetError          the model needs more memory than it may ever get
     ├── QueueFullError             the bounded queue has no room; try again later
     ├── RequestTimeoutError        the request took longer than it may
     │   └── QueueTimeoutError      it waited too long for a slot; try again later
@@ -24,8 +27,9 @@
 The native engine raises the same classes: `cpp/bindings/errors.cpp` maps each C++ exception to its
 namesake here.
 
-`llamad` exports those that its classes raise. `SettingsError`, `PullError`, `UnknownModelError` and
-`ModelLoadingError` are raised by the server and the command line alone, and stay here.
+`llamad` exports those that its classes raise. `SettingsError`, `PullError`, `UnknownModelError`,
+`LoadFailedError`, `ModelLoadingError`, `ModelBusyError` and `MemoryBudgetError` are raised by the server and
+the command line alone, and stay here.
 """
 
 from __future__ import annotations
@@ -63,6 +67,10 @@ class TruncatedModelError(InvalidModelError):
 
 class ModelLoadError(ModelError):
     """The file is sound, but the model could not be loaded (memory, device, context size)."""
+
+
+class LoadFailedError(ModelLoadError):
+    """A served model could not be loaded. The message gives the reason and names no path."""
 
 
 class RequestError(LlamadError, ValueError):
@@ -124,6 +132,14 @@ class UnknownModelError(LlamadError):
 
 class ModelLoadingError(LlamadError):
     """The model is still being loaded after the time that a request may wait for it."""
+
+
+class ModelBusyError(LlamadError):
+    """The model cannot be unloaded: it is being loaded, or requests use it."""
+
+
+class MemoryBudgetError(LlamadError):
+    """The model needs more memory than the budget has, or than pinned models leave of it."""
 
 
 class QueueFullError(LlamadError):

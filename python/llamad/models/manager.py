@@ -1,71 +1,33 @@
-"""`ModelManager`: models load on their first request, once however many ask."""
+"""`ModelManager`: the models of a directory, loaded as they are asked for and as far as memory goes."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
-from llamad.errors import (
-    EngineClosedError,
-    ModelError,
-    ModelLoadError,
-    ModelLoadingError,
-    ParameterError,
-    UnknownModelError,
-)
+from llamad.errors import ModelBusyError, ModelLoadingError, ParameterError, UnknownModelError
 
-from .metadata import cached_metadata, read_metadata
-from .specs import ModelSpec, Scan, scan
+from .catalogue import Catalogue
+from .entries import ModelEntry, ModelState
+from .keeper import Keeper
+from .memory import Budget
+from .metadata import Headers, cached_metadata
+from .residency import Policy, total
+from .statistics import ModelStatistics
+from .waiting import WaitingRoom
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from llamad.engine_protocol import EmbedderProtocol, EngineProtocol
+    from llamad.settings import Settings
 
+    from .catalogue import Definition
+    from .instance import Instance
+    from .lease import Lease
+    from .loader import Loader
     from .metadata import ModelKind, ModelMetadata
-
-    AnyEngine = EngineProtocol | EmbedderProtocol
-
-ModelState = Literal["unloaded", "loading", "loaded", "failed"]
-"""`failed`: the last attempt to load it failed; the next request tries again."""
-
-_logger = logging.getLogger(__name__)
-
-_RESCAN_INTERVAL_S = 1.0
-"""A look at a directory of a hundred files takes a few milliseconds of the event loop."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelEntry:
-    """One line of the list of models.
-
-    Attributes:
-        id: the name by which requests ask for it.
-        path: the file that is loaded; of a split model, the first part.
-        size_bytes: of all its files.
-        created: Unix time of the newest file's last change, in seconds.
-        state: whether it is loaded.
-        metadata: what the file says of the model; None where it cannot be read, or has not been yet.
-    """
-
-    id: str
-    path: Path
-    size_bytes: int
-    created: int
-    state: ModelState
-    metadata: ModelMetadata | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    spec: ModelSpec
-    engine: AnyEngine
-    metadata: ModelMetadata | None
-
 
 _ABLE: dict[ModelKind, str] = {"generate": "generates text", "embed": "embeds", "rerank": "reranks"}
 _ASKED: dict[ModelKind, str] = {"generate": "generate text", "embed": "embed", "rerank": "rerank"}
@@ -75,190 +37,258 @@ _ASKED: dict[ModelKind, str] = {"generate": "generate text", "embed": "embed", "
 class ModelManager:
     """The models of a directory and the engines of those that are loaded.
 
-    Lives on one event loop. The directory is the catalogue: files that come or go are noticed
-    within a second. A loaded model is served and listed even when its file is gone.
+    Lives on one event loop. The directory is the catalogue: files that come, go or change are noticed
+    within a second of a request. A loaded model is served and listed even when its file is gone.
 
     Args:
-        directory: where the models are; see `llamad.models.specs`.
-        load: makes the engine of a model, or the embedder, as its file says. When `close` cancels it,
-            it frees what it holds.
-        load_timeout: how long one call of `get` waits for a load, in seconds. The load goes on.
-        clock: monotonic time in seconds, for the age of the last look at the directory.
+        settings: where the models are, how they are loaded, and how much memory they may take.
+        loader: makes their engines.
+        budget: how much memory they may take; None: as the settings say.
+        policy: who may hold memory.
+        clock: monotonic time in seconds.
+        call_later: calls a function after so many seconds; None: the loop's.
+
+    Raises:
+        SettingsError: a table of a model's own settings is wrong.
     """
 
     def __init__(
         self,
-        directory: Path,
-        load: Callable[[ModelSpec], Awaitable[AnyEngine]],
-        load_timeout: float,
+        settings: Settings,
+        loader: Loader,
         *,
+        budget: Budget | None = None,
+        policy: Policy | None = None,
         clock: Callable[[], float] = time.monotonic,
+        call_later: Callable[[float, Callable[[], None]], asyncio.TimerHandle] | None = None,
     ) -> None:
-        self._directory = directory
-        self._load = load
-        self._load_timeout = load_timeout
-        self._clock = clock
-        self._scan = Scan({}, ())
-        self._scanned_at: float | None = None
-        self._loaded: dict[str, _Loaded] = {}
-        self._loads: dict[str, asyncio.Task[AnyEngine]] = {}
-        self._failed: set[str] = set()
-        self._closed = False
+        self._settings = settings
+        self._catalogue = Catalogue(settings, clock)
+        self._headers = Headers()
+        self._keeper = Keeper(
+            self._catalogue,
+            loader,
+            self._headers,
+            budget or Budget(settings.memory_budget),
+            policy=policy or Policy(),
+            waiting=WaitingRoom(settings.n_parallel + settings.max_queue),
+            clock=clock,
+            call_later=call_later or (lambda delay, call: asyncio.get_running_loop().call_later(delay, call)),
+        )
 
     def entries(self) -> list[ModelEntry]:
-        """List the models there are, by id; opens no file."""
-        return [self._entry(spec) for _, spec in sorted(self._specs().items())]
+        """List the models there are, by id, as of the last look; opens no file."""
+        instances = self._keeper.instances
+        definitions = dict(self._catalogue.definitions())
+        for model_id, instance in instances.items():
+            definitions.setdefault(model_id, instance.definition)
+        return [self._entry(definition) for _, definition in sorted(definitions.items())]
 
     async def read_entries(self) -> list[ModelEntry]:
         """List the models there are, by id, with what their files say; reads each file's header once."""
-        paths = [spec.path for spec in self._specs().values()]
-        await asyncio.to_thread(lambda: [read_metadata(path) for path in paths])
+        await self._refresh()
+        paths = {definition.spec.path for definition in self._catalogue.definitions().values()}
+        await asyncio.gather(*map(self._headers.read, paths))
         return self.entries()
+
+    def find(self, name: str) -> str | None:
+        """Return the id of the model that an id or an alias names, as of the last look."""
+        definition = self._find(name)
+        return None if definition is None else definition.id
 
     def engines(self) -> dict[str, EngineProtocol]:
         """Return the engines of the loaded models that generate text, by id."""
         return {
-            model_id: cast("EngineProtocol", loaded.engine)
-            for model_id, loaded in self._loaded.items()
-            if _kind_of(loaded.metadata) == "generate"
+            model_id: cast("EngineProtocol", instance.engine)
+            for model_id, instance in self._loaded().items()
+            if instance.kind == "generate"
         }
 
     def embedders(self) -> dict[str, EmbedderProtocol]:
         """Return the loaded models that embed or rerank, by id."""
         return {
-            model_id: cast("EmbedderProtocol", loaded.engine)
-            for model_id, loaded in self._loaded.items()
-            if _kind_of(loaded.metadata) != "generate"
+            model_id: cast("EmbedderProtocol", instance.engine)
+            for model_id, instance in self._loaded().items()
+            if instance.kind != "generate"
         }
 
-    async def get(self, model_id: str) -> EngineProtocol:
-        """Return a model's engine; load the model first where that is needed.
+    @overload
+    async def lease(self, name: str, kind: Literal["generate"]) -> Lease[EngineProtocol]: ...
 
-        Cancelling one caller cancels neither the load nor anybody else's wait.
+    @overload
+    async def lease(self, name: str, kind: Literal["embed", "rerank"]) -> Lease[EmbedderProtocol]: ...
+
+    async def lease(self, name: str, kind: ModelKind) -> Lease[Any]:
+        """Return a model's engine for the length of a request; load the model first where that is needed.
+
+        While the lease is held the model stays. Cancelling one caller cancels neither the load nor
+        anybody else's wait.
+
+        Args:
+            name: id or alias of the model.
+            kind: what it is asked to do.
 
         Raises:
             UnknownModelError: the directory has no such model.
-            ParameterError: the model does not generate text.
-            ModelLoadingError: the load took longer than `load_timeout`; it goes on.
-            ModelError: the load failed. The next call tries again.
+            ParameterError: the model is made for something else.
+            ModelLoadingError: it was not there within `load_timeout`; its load goes on.
+            QueueFullError: too many wait for it already.
+            MemoryBudgetError: it never fits into the memory there is.
+            LoadFailedError: the load failed. The next call tries again.
             EngineClosedError: the manager is closed.
         """
-        return cast("EngineProtocol", await self._get(model_id, "generate"))
+        definition = await self._known(name)
+        await self._require(definition, kind)
+        return await self._keeper.acquire(definition.id, self._settings.load_timeout)
 
-    async def get_embedder(self, model_id: str, kind: Literal["embed", "rerank"]) -> EmbedderProtocol:
-        """Return a model that embeds, or one that reranks; otherwise as `get`."""
-        return cast("EmbedderProtocol", await self._get(model_id, kind))
+    async def load(self, name: str) -> ModelEntry:
+        """Load a model, whatever it is made for, and return what is known of it; raises as `lease`."""
+        definition = await self._known(name)
+        with await self._keeper.acquire(definition.id, self._settings.load_timeout):
+            return self._entry(definition)
 
-    async def preload(self, model_id: str) -> None:
-        """Load a model, whatever it is made for; raises as `get`."""
-        await self._get(model_id, None)
+    async def unload(self, name: str, *, force: bool = False) -> ModelEntry:
+        """Unload a model, or leave it so, and return what is known of it. The next request loads it again.
 
-    async def _get(self, model_id: str, kind: ModelKind | None) -> AnyEngine:
-        if self._closed:
-            raise EngineClosedError("the server is shutting down")
-        if kind is not None:
-            await self._require(model_id, kind)
-        if model_id in self._loaded:
-            return self._loaded[model_id].engine
-        load = self._loads.get(model_id) or self._start(model_id)
-        # Unlike `wait_for`, `wait` leaves the task alone when its caller gives up or is cancelled.
-        done, _ = await asyncio.wait({load}, timeout=self._load_timeout)
-        if not done:
-            raise ModelLoadingError(
-                f"model {model_id!r} is still loading after {self._load_timeout:g} s; try again later"
-            )
-        if self._closed:
-            raise EngineClosedError("the server is shutting down")
-        return load.result()
+        Args:
+            name: id or alias of the model.
+            force: whether to do it although it is being loaded, or requests use it; these end with an error.
 
-    async def _require(self, model_id: str, wanted: ModelKind) -> None:
-        """Raise a `ParameterError` if a model's file says that it is made for something else."""
-        if model_id in self._loaded:
-            metadata = self._loaded[model_id].metadata
-        elif spec := self._specs().get(model_id):
-            metadata = cached_metadata(spec.path) or await asyncio.to_thread(read_metadata, spec.path)
-        else:
-            return
-        if metadata is not None and metadata.kind != wanted:
-            message = f"model {model_id!r} cannot {_ASKED[wanted]}: it {_ABLE[metadata.kind]}"
-            raise ParameterError(message, param="model")
+        Raises:
+            UnknownModelError: the directory has no such model.
+            ModelBusyError: it is being loaded or used, and `force` is False.
+        """
+        definition = await self._known(name)
+        instance = self._keeper.instances.get(definition.id)
+        if instance is not None:
+            self._check_idle(instance, force=force)
+            if instance.state == "loading":
+                message = f"model {definition.id!r} was unloaded while it was loading; try again later"
+                self._keeper.waiting.fail(definition.id, ModelLoadingError(message))
+            task = self._keeper.unload(instance, "asked")
+            # Shielded: who gives up waiting must not leave it half closed.
+            await asyncio.shield(asyncio.wait({task}))
+        return self._entry(definition)
+
+    async def preload(self, names: Sequence[str]) -> None:
+        """Load models, and those whose settings ask for it; none makes room for another.
+
+        Raises:
+            MemoryBudgetError: they do not fit together.
+            LlamadError: as `lease`.
+        """
+        kept: list[Instance] = []
+        try:
+            await self._refresh()
+            asked = [one.id for one in self._catalogue.definitions().values() if one.table.preload]
+            for model_id in dict.fromkeys([*[(await self._known(name)).id for name in names], *asked]):
+                with await self._keeper.acquire(model_id, self._settings.load_timeout):
+                    kept.append(self._keeper.instances[model_id])
+                    kept[-1].kept = True
+        finally:
+            for instance in kept:
+                instance.kept = False
+            self._keeper.act()
+
+    async def reload(self, settings: Settings) -> None:
+        """Take new settings. Loaded models that they change are replaced when they are idle.
+
+        Raises:
+            SettingsError: a table of a model's own settings is wrong; nothing is changed.
+        """
+        await self._catalogue.reload(settings)
+        self._settings = settings
+        self._keeper.waiting.most = settings.n_parallel + settings.max_queue
+        self._keeper.notice_changes()
+
+    def statistics(self) -> ModelStatistics:
+        """Return what has been done and how things stand; cheap."""
+        keeper = self._keeper
+        costs = {model_id: instance.cost for model_id, instance in keeper.instances.items()}
+        return ModelStatistics(
+            counters=keeper.counters,
+            waiting={model_id: keeper.waiting.count(model_id) for model_id in keeper.waiting.model_ids()},
+            memory_budget=dict(keeper.budget.capacity),
+            memory_used=total(costs.values()),
+            memory_by_model={model_id: keeper.budget.bytes_of(cost) for model_id, cost in costs.items()},
+        )
 
     async def close(self) -> None:
         """Give up the loads under way and close every engine; idempotent.
 
         An engine that fails to close is logged, and keeps no other open.
         """
-        self._closed = True
-        loads = list(self._loads.values())
-        for load in loads:
-            load.cancel()
-        await asyncio.gather(*loads, return_exceptions=True)
-        # Only now: a load that finished in spite of the cancellation has left its engine here.
-        loaded = self._loaded
-        self._loaded = {}
-        results = await asyncio.gather(
-            *(one.engine.close() for one in loaded.values()), return_exceptions=True
+        self._headers.close()
+        await self._keeper.close()
+
+    def _loaded(self) -> dict[str, Instance]:
+        return {
+            model_id: instance
+            for model_id, instance in self._keeper.instances.items()
+            if instance.state == "loaded"
+        }
+
+    async def _refresh(self) -> None:
+        if await self._catalogue.refresh():
+            self._keeper.notice_changes()
+
+    def _find(self, name: str) -> Definition | None:
+        definition = self._catalogue.find(name)
+        if definition is None and name in self._keeper.instances:  # its file is gone, and it is still there
+            definition = self._keeper.instances[name].definition
+        return definition
+
+    async def _known(self, name: str) -> Definition:
+        await self._refresh()
+        definition = self._find(name)
+        if definition is None:
+            raise UnknownModelError(name, [entry.id for entry in self.entries()])
+        return definition
+
+    async def _require(self, definition: Definition, wanted: ModelKind) -> None:
+        """Raise a `ParameterError` if a model's file says that it is made for something else."""
+        metadata = self._metadata(definition)
+        if metadata is None:
+            metadata = await self._headers.read(definition.spec.path)
+        if metadata is not None and metadata.kind != wanted:
+            message = f"model {definition.id!r} cannot {_ASKED[wanted]}: it {_ABLE[metadata.kind]}"
+            raise ParameterError(message, param="model")
+
+    def _metadata(self, definition: Definition) -> ModelMetadata | None:
+        instance = self._keeper.instances.get(definition.id)
+        return cached_metadata(definition.spec.path) if instance is None else instance.metadata
+
+    def _check_idle(self, instance: Instance, *, force: bool) -> None:
+        model_id = instance.definition.id
+        if force or instance.state == "unloading":
+            return
+        if instance.state == "loading":
+            raise ModelBusyError(f"model {model_id!r} is being loaded; force ends that")
+        if instance.leases:
+            requests = "1 request uses" if instance.leases == 1 else f"{instance.leases} requests use"
+            raise ModelBusyError(f"{requests} model {model_id!r}; force ends what runs with an error")
+
+    def _entry(self, definition: Definition) -> ModelEntry:
+        keeper, spec = self._keeper, definition.spec
+        instance = keeper.instances.get(definition.id)
+        return ModelEntry(
+            id=definition.id,
+            path=spec.path,
+            size_bytes=spec.size_bytes,
+            created=spec.created,
+            state=self._state(definition.id),
+            metadata=self._metadata(definition),
+            progress=None if instance is None or instance.state != "loading" else instance.progress,
+            error=keeper.failures.get(definition.id),
+            memory_bytes=None if instance is None else keeper.budget.bytes_of(instance.cost),
+            pinned=definition.table.pinned,
+            aliases=definition.table.aliases,
         )
-        for model_id, result in zip(loaded, results, strict=True):
-            if isinstance(result, Exception):
-                _logger.error("closing %s failed", model_id, exc_info=result)
-
-    def _specs(self) -> dict[str, ModelSpec]:
-        return self._models() | {model_id: loaded.spec for model_id, loaded in self._loaded.items()}
-
-    def _entry(self, spec: ModelSpec) -> ModelEntry:
-        loaded = self._loaded.get(spec.id)
-        metadata = cached_metadata(spec.path) if loaded is None else loaded.metadata
-        return ModelEntry(spec.id, spec.path, spec.size_bytes, spec.created, self._state(spec.id), metadata)
 
     def _state(self, model_id: str) -> ModelState:
-        if model_id in self._loaded:
-            return "loaded"
-        if model_id in self._loads:
-            return "loading"
-        return "failed" if model_id in self._failed else "unloaded"
-
-    def _models(self) -> dict[str, ModelSpec]:
-        now = self._clock()
-        if self._scanned_at is None or now - self._scanned_at >= _RESCAN_INTERVAL_S:
-            known_problems = set(self._scan.problems)
-            self._scan = scan(self._directory)
-            self._scanned_at = now
-            for problem in self._scan.problems:
-                if problem not in known_problems:
-                    _logger.warning("%s: %s", self._directory, problem)
-        return self._scan.models
-
-    def _start(self, model_id: str) -> asyncio.Task[AnyEngine]:
-        spec = self._models().get(model_id)
-        if spec is None:
-            raise UnknownModelError(model_id, [entry.id for entry in self.entries()])
-        load = asyncio.create_task(self._run(spec), name=f"load {model_id}")
-        # Looked at even when every waiter has gone, else asyncio reports it as never retrieved.
-        load.add_done_callback(lambda task: task.cancelled() or task.exception())
-        self._loads[model_id] = load
-        self._failed.discard(model_id)
-        return load
-
-    async def _run(self, spec: ModelSpec) -> AnyEngine:
-        started = self._clock()
-        _logger.info("loading %s (%.0f MiB)", spec.id, spec.size_bytes / 2**20)
-        try:
-            metadata = await asyncio.to_thread(read_metadata, spec.path)
-            engine = await self._load(spec)
-        except Exception as error:
-            self._failed.add(spec.id)
-            if isinstance(error, ModelError):
-                _logger.warning("loading %s failed: %s", spec.id, error)
-                raise
-            _logger.exception("loading %s failed", spec.id)
-            raise ModelLoadError(f"model {spec.id!r} could not be loaded: {error}") from error
-        finally:
-            del self._loads[spec.id]
-        self._loaded[spec.id] = _Loaded(spec, engine, metadata)
-        _logger.info("loaded %s in %.1f s", spec.id, self._clock() - started)
-        return engine
-
-
-def _kind_of(metadata: ModelMetadata | None) -> ModelKind:
-    return "generate" if metadata is None else metadata.kind
+        instance = self._keeper.instances.get(model_id)
+        if instance is not None:
+            return instance.state
+        if self._keeper.waiting.count(model_id):
+            return "queued"
+        return "failed" if model_id in self._keeper.failures else "unloaded"

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from llamad import _engine
-from llamad.errors import ModelError
+from llamad.errors import EngineClosedError, ModelError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 ModelKind = Literal["generate", "embed", "rerank"]
 Pooling = Literal["none", "mean", "cls", "last", "rank"]
+
+
+_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,41 @@ def read_metadata(path: Path) -> ModelMetadata | None:
         metadata = None
     _cache[path] = (stamp, metadata)
     return metadata
+
+
+class Headers:
+    """Reads headers off the event loop, each once however many ask.
+
+    Has threads of its own: a disk that hangs then holds up nobody else's work in threads.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="llamad-header")
+        self._reading: dict[Path, asyncio.Future[ModelMetadata | None]] = {}
+        self._closed = False
+
+    async def read(self, path: Path) -> ModelMetadata | None:
+        """Return what a file's header says, as `read_metadata`.
+
+        Raises:
+            EngineClosedError: it is closed, and does not know.
+        """
+        known = _cache.get(path)
+        if known is not None and known[0] == _stamp(path):
+            return known[1]
+        if self._closed:
+            raise EngineClosedError("the server is shutting down")
+        reading = self._reading.get(path)
+        if reading is None:
+            reading = asyncio.get_running_loop().run_in_executor(self._pool, read_metadata, path)
+            self._reading[path] = reading
+            reading.add_done_callback(lambda _: self._reading.pop(path, None))
+        return await asyncio.shield(reading)
+
+    def close(self) -> None:
+        """Let the threads end; idempotent."""
+        self._closed = True
+        self._pool.shutdown(wait=False)
 
 
 def _stamp(path: Path) -> _Stamp:

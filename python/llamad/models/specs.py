@@ -40,12 +40,14 @@ class ModelSpec:
         paths: its files, in the order of the parts; one unless the model is split.
         size_bytes: of all files together.
         created: Unix time of the newest file's last change, in seconds.
+        stamps: of each file, what changes with it: its inode, time of change in nanoseconds, and size.
     """
 
     id: str
     paths: tuple[Path, ...]
     size_bytes: int
     created: int
+    stamps: tuple[tuple[int, int, int], ...]
 
     @property
     def path(self) -> Path:
@@ -115,6 +117,7 @@ def scan(directory: Path) -> Scan:
             paths=tuple(directory / file for file in candidate.files),
             size_bytes=sum(status.st_size for status in statuses),
             created=int(max(status.st_mtime for status in statuses)),
+            stamps=tuple((status.st_ino, status.st_mtime_ns, status.st_size) for status in statuses),
         )
     return Scan(dict(sorted(models.items())), tuple(problems))
 

@@ -72,7 +72,7 @@ def test_a_damaged_file_is_a_clear_error_and_harms_no_other_model(
         with mixed_server.client() as client, pytest.raises(openai.InternalServerError) as caught:
             client.chat.completions.create(model=model, messages=HELLO, max_tokens=4)
         assert caught.value.code == "model_load_failed"
-    assert f"{model}.gguf" in mixed_server.log
+    mixed_server.wait_for_log(f"{model}.gguf")
     assert complete(mixed_server, "sound") == 4
 
 
@@ -97,4 +97,4 @@ def test_no_model_is_loaded_before_it_is_asked_for(tiny_model: Path, tmp_path: P
             assert [model.id for model in client.models.list()] == ["tiny"]
         assert "loading tiny" not in server.log
         assert complete(server, "tiny") == 4
-        assert "loading tiny" in server.log
+        server.wait_for_log("loading tiny")

@@ -1,46 +1,76 @@
-"""A model manager's loader whose loads end when, and as, a test says."""
+"""A model manager's loader and its time, both in a test's hands."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from llamad.models.manager import ModelManager
+from llamad.models.memory import Budget, DeviceMemory
+from llamad.models.residency import Policy
+from llamad.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from pathlib import Path
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from llamad.engine_protocol import EngineProtocol
-    from llamad.models.specs import ModelSpec
+    from llamad.models.catalogue import Definition
+    from llamad.models.metadata import ModelKind
 
 PATIENCE_S = 60.0
 """Longer than any machine needs; a wait that reaches it is a hang."""
+
+GIB = 1 << 30
+OVERHEAD = 64 << 20
+"""More than the budget adds to an estimate, in bytes."""
 
 
 class FakeEngine:
     def __init__(self, failure: Exception | None = None) -> None:
         self.closed = 0
+        self.closing = asyncio.Event()
+        self.gate: asyncio.Event | None = None
         self._failure = failure
 
     async def close(self) -> None:
         self.closed += 1
+        self.closing.set()
+        if self.gate is not None:
+            await self.gate.wait()
         if self._failure is not None:
             raise self._failure
 
 
 class FakeLoader:
-    """A loader whose loads end when, and as, the test says."""
+    """A loader whose loads end when, and as, the test says; `sizes` are in bytes, by model id."""
 
-    def __init__(self) -> None:
+    def __init__(self, sizes: Mapping[str, int] | None = None) -> None:
+        self.sizes = dict(sizes or {})
         self.started: list[str] = []
+        self.estimated: list[str] = []
+        self.caches: list[int] = []
+        self.definitions: list[Definition] = []
+        self.progress: list[Callable[[float], None]] = []
         self.engines: list[FakeEngine] = []
+        self.estimate_error: Exception | None = None
         self._outcomes: list[asyncio.Future[FakeEngine]] = []
         self._changed = asyncio.Condition()
 
-    async def __call__(self, spec: ModelSpec) -> EngineProtocol:
+    async def estimate(self, definition: Definition, kind: ModelKind) -> Sequence[DeviceMemory]:
+        self.estimated.append(definition.id)
+        if self.estimate_error is not None:
+            raise self.estimate_error
+        return [memory("CPU", self.sizes.get(definition.id, 0))]
+
+    async def load(
+        self, definition: Definition, kind: ModelKind, cache_mib: int, on_progress: Callable[[float], None]
+    ) -> EngineProtocol:
         outcome: asyncio.Future[FakeEngine] = asyncio.get_running_loop().create_future()
-        self.started.append(spec.id)
+        self.started.append(definition.id)
+        self.caches.append(cache_mib)
+        self.definitions.append(definition)
+        self.progress.append(on_progress)
         self._outcomes.append(outcome)
         async with self._changed:
             self._changed.notify_all()
@@ -51,8 +81,8 @@ class FakeLoader:
         async with self._changed:
             await self._changed.wait_for(lambda: len(self.started) >= count)
 
-    def finish(self, index: int = -1) -> EngineProtocol:
-        engine = FakeEngine()
+    def finish(self, index: int = -1, engine: FakeEngine | None = None) -> EngineProtocol:
+        engine = engine or FakeEngine()
         self.engines.append(engine)
         self._outcomes[index].set_result(engine)
         return cast("EngineProtocol", engine)
@@ -64,16 +94,50 @@ class FakeLoader:
         return self._outcomes[index].cancelled()
 
 
-class Clock:
-    """A clock that moves past the rescan interval at every look, so that each look rescans."""
+def memory(device: str, size: int, free: int = 0) -> DeviceMemory:
+    return {"device": device, "total": free, "free": free, "weights": size, "context": 0, "compute": 0}
 
-    def __init__(self, step: float = 10.0) -> None:
-        self.now = 0.0
-        self.step = step
+
+class FakeTime:
+    """A clock that stands still, and calls what is due when the test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self._timers: list[_Timer] = []
 
     def __call__(self) -> float:
-        self.now += self.step
         return self.now
+
+    def call_later(self, delay: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+        timer = _Timer(self.now + max(0.0, delay), call)
+        self._timers.append(timer)
+        return cast("asyncio.TimerHandle", timer)
+
+    async def advance(self, seconds: float) -> None:
+        """Move the clock to each timer that falls due, call it, and let the loop run."""
+        end = self.now + seconds
+        await quiet()
+        while due := [timer for timer in self._timers if timer.when <= end]:
+            timer = min(due, key=lambda one: one.when)
+            self._timers.remove(timer)
+            self.now = max(self.now, timer.when)
+            timer.fire()
+            await quiet()
+        self.now = end
+        await quiet()
+
+
+class _Timer:
+    def __init__(self, when: float, call: Callable[[], None]) -> None:
+        self.when = when
+        self._call: Callable[[], None] | None = call
+
+    def cancel(self) -> None:
+        self._call = None
+
+    def fire(self) -> None:
+        if self._call is not None:
+            self._call()
 
 
 def run(scenario: Callable[[], Coroutine[None, None, None]]) -> None:
@@ -84,20 +148,39 @@ def run(scenario: Callable[[], Coroutine[None, None, None]]) -> None:
     asyncio.run(bounded())
 
 
+async def quiet(turns: int = 20) -> None:
+    """Let the loop run for a while, for what needs no thread."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop run until something is true, threads included."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 - nobody signals it
+            await asyncio.sleep(0.001)
+
+
 def manager_of(
-    directory: Path, loader: FakeLoader, *, load_timeout: float = PATIENCE_S, clock: Clock | None = None
+    directory: Path,
+    loader: FakeLoader,
+    *,
+    budget: int = 1 << 50,
+    time: FakeTime | None = None,
+    **settings: Any,
 ) -> ModelManager:
-    return ModelManager(directory, loader, load_timeout, clock=clock or Clock())
+    """Return a manager with no prefix caches but those that a test asks for."""
+    chosen = {"load_timeout": PATIENCE_S, "prefix_cache_mib": 0} | settings
+    time = time or FakeTime()
+    return ModelManager(
+        Settings(model_directory=directory, **chosen),
+        loader,
+        budget=Budget(budget),
+        policy=Policy(min_turn_s=2.0),
+        clock=time,
+        call_later=time.call_later,
+    )
 
 
 def states(manager: ModelManager) -> dict[str, str]:
     return {entry.id: entry.state for entry in manager.entries()}
-
-
-async def settled(manager: ModelManager, model_id: str) -> None:
-    """Let the loop run until a load whose outcome is there has been taken note of."""
-    for _ in range(1000):
-        if states(manager)[model_id] != "loading":
-            return
-        await asyncio.sleep(0)
-    raise AssertionError(f"{model_id} is still loading")

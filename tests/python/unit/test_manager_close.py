@@ -1,20 +1,20 @@
+"""The end of a manager: whatever is under way ends, and everything is closed."""
+
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from llamad.errors import EngineClosedError
-from llamad.models.manager import ModelManager
 
-from tests.python.support.fake_loader import PATIENCE_S, FakeEngine, FakeLoader, manager_of, run, states
+from tests.python.support.fake_loader import FakeEngine, FakeLoader, manager_of, quiet, run, states, until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from llamad.engine_protocol import EngineProtocol
-    from llamad.models.specs import ModelSpec
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_close_closes_every_engine_and_refuses_from_then_on(directory: Path) -> 
     async def scenario() -> None:
         loader = FakeLoader()
         manager = manager_of(directory, loader)
-        waiters = [asyncio.create_task(manager.get(name)) for name in ("a", "b")]
+        waiters = [asyncio.create_task(manager.lease(name, "generate")) for name in ("a", "b")]
         await loader.loads(2)
         loader.finish(0)
         loader.finish(1)
@@ -38,7 +38,7 @@ def test_close_closes_every_engine_and_refuses_from_then_on(directory: Path) -> 
         assert [engine.closed for engine in loader.engines] == [1, 1]
         assert manager.engines() == {}
         with pytest.raises(EngineClosedError):
-            await manager.get("a")
+            await manager.lease("a", "generate")
 
     run(scenario)
 
@@ -47,7 +47,7 @@ def test_close_gives_up_a_load_under_way_and_answers_its_waiters(directory: Path
     async def scenario() -> None:
         loader = FakeLoader()
         manager = manager_of(directory, loader)
-        waiter = asyncio.create_task(manager.get("a"))
+        waiter = asyncio.create_task(manager.lease("a", "generate"))
         await loader.loads(1)
         await manager.close()
         assert loader.cancelled()
@@ -58,19 +58,38 @@ def test_close_gives_up_a_load_under_way_and_answers_its_waiters(directory: Path
     run(scenario)
 
 
+def test_close_answers_who_waits_for_memory_and_for_an_estimate(directory: Path) -> None:
+    async def scenario() -> None:
+        class Slow(FakeLoader):
+            async def estimate(self, *args: Any) -> Any:
+                self.estimated.append("")
+                await asyncio.Event().wait()
+
+        loader = Slow()
+        manager = manager_of(directory, loader)
+        waiter = asyncio.create_task(manager.lease("a", "generate"))
+        await until(lambda: bool(loader.estimated))
+        await manager.close()
+        with pytest.raises(EngineClosedError):
+            await waiter
+
+    run(scenario)
+
+
 def test_close_closes_the_engine_of_a_load_that_cannot_be_given_up(directory: Path) -> None:
     async def scenario() -> None:
         engine = FakeEngine()
         begun = asyncio.Event()
 
-        async def stubborn(spec: ModelSpec) -> EngineProtocol:
-            begun.set()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.Event().wait()
-            return cast("EngineProtocol", engine)
+        class Stubborn(FakeLoader):
+            async def load(self, *args: Any) -> EngineProtocol:
+                begun.set()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
+                return cast("EngineProtocol", engine)
 
-        manager = ModelManager(directory, stubborn, PATIENCE_S)
-        waiter = asyncio.create_task(manager.get("a"))
+        manager = manager_of(directory, Stubborn())
+        waiter = asyncio.create_task(manager.lease("a", "generate"))
         await begun.wait()
         await manager.close()
         assert engine.closed == 1
@@ -84,18 +103,39 @@ def test_one_engine_that_fails_to_close_does_not_keep_the_others_open(
     directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario() -> None:
-        engines = {"a": FakeEngine(RuntimeError("stuck")), "b": FakeEngine()}
-
-        async def load(spec: ModelSpec) -> EngineProtocol:
-            return cast("EngineProtocol", engines[spec.id])
-
-        manager = ModelManager(directory, load, PATIENCE_S)
-        await manager.get("a")
-        await manager.get("b")
+        loader = FakeLoader()
+        manager = manager_of(directory, loader)
+        for index, engine in enumerate((FakeEngine(RuntimeError("stuck")), FakeEngine())):
+            waiter = asyncio.create_task(manager.lease("ab"[index], "generate"))
+            await loader.loads(index + 1)
+            loader.finish(engine=engine)
+            await waiter
         await manager.close()
-        assert engines["b"].closed == 1
+        assert [engine.closed for engine in loader.engines] == [1, 1]
 
     run(scenario)
     (record,) = caplog.records
     assert record.getMessage() == "closing a failed"
     assert "stuck" in caplog.text
+
+
+def test_close_waits_for_an_unload_under_way_and_closes_nothing_twice(directory: Path) -> None:
+    async def scenario() -> None:
+        loader = FakeLoader()
+        manager = manager_of(directory, loader)
+        waiter = asyncio.create_task(manager.load("a"))
+        await loader.loads(1)
+        engine = FakeEngine()
+        engine.gate = asyncio.Event()
+        loader.finish(engine=engine)
+        await waiter
+        unloading = asyncio.create_task(manager.unload("a"))
+        await engine.closing.wait()
+        closing = asyncio.create_task(manager.close())
+        await quiet()
+        assert not closing.done()
+        engine.gate.set()
+        await asyncio.gather(closing, unloading)
+        assert engine.closed == 1
+
+    run(scenario)

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from gguf import GGUFWriter
 from llamad import _engine
-from llamad.errors import InvalidModelError, ModelNotFoundError
+from llamad.errors import EngineClosedError, InvalidModelError, ModelNotFoundError
+from llamad.models import metadata
 from llamad.models.metadata import cached_metadata, read_metadata
 
 from tests.python.support.damaged_gguf import write_not_a_gguf, write_truncated_header
@@ -139,3 +142,30 @@ def test_a_file_is_read_again_only_when_it_has_changed(
     os.utime(path, ns=(1, 1))
     assert cached_metadata(path) is None
     assert read_metadata(path) == first
+
+
+def test_a_header_is_read_once_however_many_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_embedder("mean", tmp_path / "embedder.gguf")
+    gate, reads = threading.Event(), []
+
+    def slow(asked: Path) -> metadata.ModelMetadata | None:
+        reads.append(asked)
+        gate.wait(30)
+        return read_metadata(asked)
+
+    async def scenario() -> None:
+        monkeypatch.setattr(metadata, "read_metadata", slow)
+        headers = metadata.Headers()
+        leaver, *others = (asyncio.create_task(headers.read(path)) for _ in range(3))
+        await asyncio.sleep(0)
+        leaver.cancel()
+        gate.set()
+        kinds = [one.kind for one in await asyncio.gather(*others) if one is not None]
+        assert kinds == ["embed", "embed"]
+        assert reads == [path]
+        headers.close()
+        assert await headers.read(path) is not None, "what is known needs no reading"
+        with pytest.raises(EngineClosedError):
+            await headers.read(tmp_path / "other.gguf")
+
+    asyncio.run(scenario())

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import orjson
 import pytest
-from llamad.models.manager import ModelEntry
+from llamad.models.entries import ModelEntry
 from llamad.models.metadata import ModelKind, ModelMetadata
 from llamad.openai.models import (
     ModelDetails,
@@ -81,7 +81,12 @@ def test_on_the_wire() -> None:
         "created": 1700000000,
         "owned_by": "llamad",
         "state": "unloaded",
+        "progress": None,
+        "error": None,
+        "aliases": [],
+        "pinned": False,
         "size_bytes": 100,
+        "memory_bytes": None,
         "architecture": None,
         "parameters": None,
         "quantization": None,
