@@ -60,6 +60,11 @@ class DisconnectWatch:
         """How much generated text waits for the client to read what was sent before."""
         return 0 if self._choices is None else self._choices.unread_bytes
 
+    @property
+    def n_generated(self) -> int:
+        """How many tokens have been generated so far."""
+        return 0 if self._choices is None else self._choices.n_generated
+
     def attach(self, choices: Choices) -> Choices:
         """Cancel these choices when the client goes, or now if it already has; returns them.
 
@@ -77,8 +82,12 @@ class DisconnectWatch:
             self._choices.cancel()
 
     async def _listen(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        try:
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+        except asyncio.CancelledError:
+            # By `close`. Kept in the task, its traceback would keep this, the choices and their engine.
+            return
         self.gone = True
         if self._choices is not None:
             self._choices.cancel()

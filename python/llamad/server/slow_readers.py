@@ -13,49 +13,15 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from .connection import Connection
     from .state import ServerState
-
-CONNECTION_KEY = "llamad.connection"
-"""Where an `Exchange` finds its `Connection` in the ASGI scope."""
 
 _LONGEST_INTERVAL_S = 1.0
 
 _logger = logging.getLogger("llamad.server")
-
-
-class Connection(HttpToolsProtocol):
-    """uvicorn's side of a client's connection, which the ASGI scope does not show.
-
-    Attributes:
-        aborted: whether `abort` was called.
-    """
-
-    aborted = False
-
-    def on_message_begin(self) -> None:
-        """Begin a request, and let it know its connection."""
-        super().on_message_begin()
-        self.scope[CONNECTION_KEY] = self  # type: ignore[literal-required]  # uvicorn lists its own keys
-
-    @property
-    def unsent_bytes(self) -> int:
-        """How much is written that the kernel has not taken, since the client does not read."""
-        return self.transport.get_write_buffer_size()
-
-    @property
-    def backed_up(self) -> bool:
-        """Whether so much is unsent that the response waits."""
-        return self.flow.write_paused
-
-    def abort(self) -> None:
-        """Close it at once; a request that is being answered ends as if the client had left."""
-        self.aborted = True
-        self.transport.abort()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from .limits import LimitSettings
 from .log import LoggingSettings
 from .models import ModelSettings
 from .network import NetworkSettings
+from .process import ProcessSettings
+from .security import SecuritySettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,10 +28,12 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Settings(
     # A dataclass takes its fields from the last base first, and the help tells of the models first.
+    ProcessSettings,
     LoggingSettings,
     LimitSettings,
     ContextSettings,
     EngineSettings,
+    SecuritySettings,
     NetworkSettings,
     ModelSettings,
 ):

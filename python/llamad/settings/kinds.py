@@ -25,12 +25,14 @@ class Kind:
         expected: completes the sentence "expected …" in an error message.
         from_text: turns a flag's or a variable's text into what TOML would hold; raises ValueError.
         check: turns what TOML holds into the setting's value; raises ValueError or TypeError.
+        secret: no message and no `repr` shows the value.
     """
 
     metavar: str
     expected: str
     from_text: Callable[[str], object]
     check: Callable[[object], object]
+    secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Option:
     unit: str
     aliases: tuple[str, ...]
     default: object
+    variables: tuple[str, ...] = ()
 
     @property
     def flag(self) -> str:
@@ -76,7 +79,14 @@ class Option:
 
 
 def setting(
-    group: str, kind: Kind, text: str, *, default: object, unit: str = "", aliases: tuple[str, ...] = ()
+    group: str,
+    kind: Kind,
+    text: str,
+    *,
+    default: object,
+    unit: str = "",
+    aliases: tuple[str, ...] = (),
+    variables: tuple[str, ...] = (),
 ) -> Any:
     """Define one field of a dataclass of settings.
 
@@ -87,9 +97,17 @@ def setting(
         default: the value where nobody gives one.
         unit: of the value, if it has one.
         aliases: further spellings on the command line: those of llama-server.
+        variables: further names in the environment; the usual one wins over them.
     """
-    about = {"group": group, "kind": kind, "help": text, "unit": unit, "aliases": aliases}
-    return field(default=default, metadata=about)
+    about = {
+        "group": group,
+        "kind": kind,
+        "help": text,
+        "unit": unit,
+        "aliases": aliases,
+        "variables": variables,
+    }
+    return field(default=default, metadata=about, repr=not kind.secret)
 
 
 def integer(minimum: int, maximum: int = INT32_MAX, *, or_zero: bool = False) -> Kind:
@@ -190,12 +208,20 @@ def directory() -> Kind:
 
 def optional_directory() -> Kind:
     """The same, or "" for none."""
-    path = directory()
+    return _or_none(directory())
 
+
+def optional_file() -> Kind:
+    """The path of a file, `~` expanded, or "" for none; whether it is there is seen when it is read."""
+    path = directory()
+    return _or_none(Kind("FILE", "the path of a file", path.from_text, path.check))
+
+
+def _or_none(path: Kind) -> Kind:
     def check(value: object) -> object:
         return None if value == "" else path.check(value)
 
-    return Kind(path.metavar, path.expected, str, check)
+    return Kind(path.metavar, path.expected, path.from_text, check)
 
 
 def names() -> Kind:
@@ -210,3 +236,30 @@ def names() -> Kind:
         return [name.strip() for name in text.split(",") if name.strip()]
 
     return Kind("NAME", "a list of names", split, check)
+
+
+def secret(*, header: bool) -> Kind:
+    """A text that nobody is shown, or "" for none; with `header`, one that a header can carry."""
+
+    def check(value: object) -> str:
+        if not isinstance(value, str) or "\0" in value:
+            raise ValueError
+        if header and not all("!" <= character <= "~" for character in value):
+            raise ValueError
+        return value
+
+    expected = "visible ASCII characters without blanks" if header else "text"
+    return Kind("KEY" if header else "SECRET", expected, str, check, secret=True)
+
+
+def secrets() -> Kind:
+    """Several texts that nobody is shown and a header can carry: a list as of `names`."""
+    several, one = names(), secret(header=True)
+
+    def check(value: object) -> object:
+        checked = several.check(value)
+        for each in checked if isinstance(checked, tuple) else ():
+            one.check(each)
+        return checked
+
+    return Kind(one.metavar, f"a list of keys of {one.expected}", several.from_text, check, secret=True)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
 """Names the TOML file, as `--config` does."""
 
+MODEL_TABLES = "models"
+"""The key of the tables of single models, which `llamad.models.tables` reads."""
+
 BUILD_VARIABLES = frozenset(
     f"{ENV_PREFIX}{name}" for name in ("CUDA", "NATIVE", "SANITIZE", "LLAMA_CPP_DIR", "CACHE_DIR")
 )
@@ -44,7 +47,9 @@ def load_settings(
     values |= _from_environment(environ)
     for name, given in flags.items():
         option = OPTIONS[name]
-        values[name] = _resolve(option, given if isinstance(given, str) else list(given), option.flag)
+        values[name] = resolve(option, given if isinstance(given, str) else list(given), option.flag)
+    if tables := values.pop(MODEL_TABLES, None):
+        values["models_config"] = (tables, *values.get("models_config", ()))
     return Settings(**values)
 
 
@@ -65,30 +70,46 @@ def _from_file(path: str) -> dict[str, Any]:
         raise SettingsError(f"cannot read the configuration file {path!r}: {error.strerror}") from None
     except ValueError as error:  # not UTF-8, or not TOML
         raise SettingsError(f"{path}: not a TOML file: {error}") from None
+    has_models = document.pop(MODEL_TABLES, None) is not None
     for key in document:
         if key not in OPTIONS:
-            raise SettingsError(f"{path}: unknown key {key!r}{suggest(key, OPTIONS)}")
-    return {
-        key: _resolve(OPTIONS[key], value, f"{path}: {key}", text=False) for key, value in document.items()
+            raise SettingsError(f"{path}: unknown key {key!r}{suggest(key, [*OPTIONS, MODEL_TABLES])}")
+    values = {
+        key: resolve(OPTIONS[key], value, f"{path}: {key}", text=False) for key, value in document.items()
     }
+    return values | {MODEL_TABLES: Path(path)} if has_models else values
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    options = {option.variable: option for option in OPTIONS.values()}
+    usual = {option.variable: option for option in OPTIONS.values()}
+    options = usual | {name: option for option in OPTIONS.values() for name in option.variables}
     values = {}
-    for variable, text in environ.items():
+    # The usual names come last, so that they win over the further ones.
+    for variable, text in sorted(environ.items(), key=lambda item: item[0] in usual):
         if not variable.startswith(ENV_PREFIX) or variable in BUILD_VARIABLES or variable == CONFIG_VARIABLE:
             continue
         option = options.get(variable)
         if option is None:
             hint = suggest(variable, [*options, CONFIG_VARIABLE, *BUILD_VARIABLES], prefix=ENV_PREFIX)
             raise SettingsError(f"unknown environment variable {variable}{hint}")
-        values[option.name] = _resolve(option, text, variable)
+        values[option.name] = resolve(option, text, variable)
     return values
 
 
-def _resolve(option: Option, value: object, where: str, *, text: bool = True) -> object:
+def resolve(option: Option, value: object, where: str, *, text: bool = True) -> object:
+    """Return a setting's value, checked.
+
+    Args:
+        option: the setting.
+        value: what was given.
+        where: as a message names the place.
+        text: whether strings are to be read as a flag's text, not as what TOML holds.
+
+    Raises:
+        SettingsError: the value is not what is expected.
+    """
     try:
         return option.kind.check(option.kind.from_text(value) if text and isinstance(value, str) else value)
     except (TypeError, ValueError, OverflowError):
-        raise SettingsError(f"{where} = {value!r}: expected {option.kind.expected}") from None
+        shown = "" if option.kind.secret else f" = {value!r}"
+        raise SettingsError(f"{where}{shown}: expected {option.kind.expected}") from None

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 import pytest
-from llamad.server.slow_readers import Connection, ReadLimits, SlowReaders
+from llamad.server.connection import Connection
+from llamad.server.slow_readers import ReadLimits, SlowReaders
 from llamad.server.state import ServerState
 
 from .fakes import WAIT_S, FakeEngine, FakeModels, delta, end
