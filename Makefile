@@ -91,6 +91,26 @@ bench-logprobs: install ## Do log-probabilities agree with llama-server's?
 bench-tools: install ## CPU per token of a long answer with tools offered, beside llama-server's.
 	python -m benchmarks.tool_stream $(ARGS)
 
+.PHONY: soak
+soak: install ## Half an hour of mixed traffic: is anything lost or leaked? ARGS="--minutes 3" for a look.
+	python -m benchmarks.soak $(ARGS)
+
+.PHONY: drain
+drain: install ## SIGTERM under load, a hundred times: is all that was accepted answered?
+	python -m benchmarks.drain $(ARGS)
+
+.PHONY: bench-models
+bench-models: install ## Six models of which two fit: llamad beside an LRU that loads per request.
+	python -m benchmarks.many_models $(ARGS)
+
+.PHONY: bench-scrape
+bench-scrape: install ## How long /metrics and /healthz take under full load.
+	python -m benchmarks.scrape $(ARGS)
+
+.PHONY: bench-allocators
+bench-allocators: install ## What jemalloc and mimalloc bring, where they are installed.
+	python -m benchmarks.allocators $(ARGS)
+
 .PHONY: all
 all: fmt tidy test wheel ## Everything but the benchmark.
 
@@ -174,7 +194,7 @@ $(VENV)/.editable: $(VENV)/.deps $(CPP_FILES) $(BUILD_FILES)
 	@rm -f $(VENV)/.installed; touch $@
 
 # Plain is compiled as it ships; the sanitizers get assertions too.
-build/core-%/.built: $(VENV)/.deps $(filter cpp/engine/core% cpp/engine/embed% cmake%,$(CPP_FILES)) $(CPP_TESTS) CMakeLists.txt
+build/core-%/.built: $(VENV)/.deps $(filter cpp/engine/core% cpp/engine/embed% cpp/engine/profiler% cmake%,$(CPP_FILES)) $(CPP_TESTS) CMakeLists.txt
 	cmake -S . -B build/core-$* -G Ninja --log-level=WARNING -DLLAMAD_CORE_ONLY=ON -DLLAMAD_SANITIZE=$* \
 		-DCMAKE_BUILD_TYPE=$(if $(filter none,$*),Release,Debug)
 	cmake --build build/core-$*

@@ -11,8 +11,10 @@ import importlib.metadata
 import os
 import shlex
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
+from . import allocator
 from .errors import LlamadError, ParameterError, SettingsError
 from .models.specs import scan
 from .pull import HUB_PREFIX, catalog, pull
@@ -67,13 +69,13 @@ def _serve(arguments: list[str]) -> int:
     if parsed.version:
         print(_version())
         return 0
-    settings = _settings(parsed)
-    _check_engine_options(settings)
+    settings = _checked_settings(parsed)
     _check_models(settings)
+    allocator.use(settings.allocator)
     # Not at the top: it imports the engine and the web framework, which `--help` can do without.
     from .server.lifecycle import serve  # noqa: PLC0415
 
-    return serve(settings)
+    return serve(settings, partial(_checked_settings, parsed))
 
 
 def _pull(arguments: list[str]) -> int:
@@ -177,6 +179,12 @@ def _settings(parsed: argparse.Namespace) -> Settings:
     return load_settings(flags, os.environ, parsed.config)
 
 
+def _checked_settings(parsed: argparse.Namespace) -> Settings:
+    settings = _settings(parsed)
+    _check_engine_options(settings)
+    return settings
+
+
 def _check_engine_options(settings: Settings) -> None:
     """Raise a `SettingsError` if settings that are fine one by one contradict each other."""
     from . import _engine  # noqa: PLC0415 - `--help` can do without
@@ -198,9 +206,13 @@ def _check_models(settings: Settings) -> None:
             f"the model directory {str(directory)!r} {what}{problems}; "
             f"fetch one: llamad pull smollm2 --model-directory {shlex.quote(str(directory))}"
         )
+    from .models.tables import read_tables  # noqa: PLC0415 - it imports the engine
+
+    tables = read_tables(settings).values()
+    names = [*found.models, *(name for table in tables for name in (table.name, *table.aliases))]
     for name in settings.preload_model:
-        if name not in found.models:
-            hint = suggest(name, found.models)
+        if name not in names:
+            hint = suggest(name, names)
             raise SettingsError(f"cannot preload {name!r}{hint}; models: {', '.join(found.models)}")
 
 

@@ -10,13 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ..models.manager import ModelEntry
+    from ..models.entries import ModelEntry
 
 _MOST_LISTED = 20
 
 
-def text(directory: Path, entries: Sequence[ModelEntry], url: str, monitor_url: str | None) -> str:
-    """Return the lines: what is served, where, and a command to try it.
+def text(
+    directory: Path, entries: Sequence[ModelEntry], url: str, monitor_url: str | None, *, keyed: bool
+) -> str:
+    """Return the lines: what is served, where, and a command to try it, with a key where that is asked for.
 
     The line "llamad: listening on URL" is for programs too.
     """
@@ -30,14 +32,15 @@ def text(directory: Path, entries: Sequence[ModelEntry], url: str, monitor_url: 
     lines.append(f"llamad: listening on {url}")
     chatty = [one.id for one in entries if one.metadata is None or one.metadata.kind == "generate"]
     if chatty:
-        lines += ["try it:", f"  {_curl(url, chatty[0])}"]
+        lines += ["try it:", f"  {_curl(url, chatty[0], keyed=keyed)}"]
     return "\n".join(lines)
 
 
-def _curl(url: str, model: str) -> str:
+def _curl(url: str, model: str, *, keyed: bool) -> str:
     messages = [{"role": "user", "content": "What is a slot?"}]
     body = json.dumps({"model": model, "messages": messages, "stream": True})
+    key = '-H "Authorization: Bearer $LLAMAD_API_KEY" ' if keyed else ""
     return (
         f"curl -N {shlex.quote(url + '/v1/chat/completions')} "
-        f"-H 'content-type: application/json' -d {shlex.quote(body)}"
+        f"{key}-H 'content-type: application/json' -d {shlex.quote(body)}"
     )

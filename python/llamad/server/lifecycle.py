@@ -8,6 +8,8 @@ Death, on SIGTERM or SIGINT:
 3. Abort what is left (a body that does not end, a load that was waited for) with 503.
 4. Close the connections and exit 0.
 A second signal exits at once.
+
+In between, SIGHUP has the configuration read again. systemd is told of all this where it asks to be.
 """
 
 from __future__ import annotations
@@ -24,22 +26,28 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from ..async_engine import AsyncEngine
-from ..embedder import AsyncEmbedder
 from ..errors import LlamadError
+from ..models.loader import EngineLoader
 from ..models.manager import ModelManager
-from ..models.metadata import read_metadata
-from ..settings.options import embedder_options, engine_options
-from . import banner, logs
+from ..models.tables import RELOADABLE
+from . import banner, gate, logs
 from .app import make_api
+from .connection import ConnectionLimits
+from .health import stalled
 from .listener import Listener
+from .loop_watch import watch
 from .monitor import make_monitor
+from .monitor_gate import MonitorGate
+from .notify import Notifier
+from .open_files import make_room_for
+from .reload import Reloader
 from .slow_readers import ReadLimits, SlowReaders
 from .state import ServerState
+from .tracing import make_tracing
 
 if TYPE_CHECKING:
-    from ..engine_protocol import EmbedderProtocol, EngineProtocol
-    from ..models.specs import ModelSpec
+    from collections.abc import Callable
+
     from ..settings import Settings
     from .state import Models
 
@@ -55,40 +63,64 @@ _EXIT_S = 10.0
 _logger = logging.getLogger("llamad.server")
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, reread: Callable[[], Settings]) -> int:
     """Serve until a signal ends it. The process is to end with it: threads that linger are cut off.
+
+    Args:
+        settings: what to begin with.
+        reread: returns what the configuration says by now; raises a `LlamadError` where it is wrong.
 
     Returns:
         The exit code: 0 after a clean shutdown, 1 if the server could not start.
     """
-    logs.set_up(settings.log_level)
+    logs.set_up(settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        code = runner.run(run(settings, _manager(settings)))
+        code = runner.run(
+            run(settings, ModelManager(settings, EngineLoader(logs.forward_native_lines)), reread)
+        )
         _exit_in_any_case(code)
     return code
 
 
-async def run(settings: Settings, models: Models) -> int:
-    """Serve the models on the running loop until a signal ends it; returns the exit code."""
-    return await _Lifecycle(settings, models).run()
+async def run(settings: Settings, models: Models, reread: Callable[[], Settings] | None = None) -> int:
+    """Serve the models on the running loop until a signal ends it; returns the exit code.
+
+    Without `reread`, SIGHUP finds the configuration as it was.
+    """
+    return await _Lifecycle(settings, models, reread or (lambda: settings)).run()
 
 
 class _Lifecycle:
-    def __init__(self, settings: Settings, models: Models) -> None:
+    def __init__(self, settings: Settings, models: Models, reread: Callable[[], Settings]) -> None:
         self._settings = settings
         self._models = models
         self._state = ServerState(
-            models, max_body_bytes=settings.max_body_mib << 20, read_timeout_s=settings.read_timeout
+            models,
+            gate.Gate(settings),
+            max_body_bytes=settings.max_body_mib << 20,
+            read_timeout_s=settings.read_timeout,
+            stall_timeout_s=settings.stall_timeout,
+            trust_request_chat_template=settings.trust_request_chat_template,
         )
+        self._notifier = Notifier(os.environ)
+        parts = ((RELOADABLE, models.reload), (gate.AT_RUN_TIME, self._reload_gate))
+        self._reloader = Reloader(settings, reread, self._state, parts, self._notifier)
+        self._tracing = make_tracing(os.environ)
+        if self._tracing is not None:
+            self._state.trace = self._tracing.record
         self._signalled = asyncio.Event()
         self._listeners: list[Listener] = []
 
     async def run(self) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reloader.ask)
         chores = [
+            asyncio.create_task(self._reloader.run()),
+            asyncio.create_task(self._notifier.run_watchdog(lambda: not stalled(self._state))),
             asyncio.create_task(logs.forward_native_lines_forever()),
             asyncio.create_task(self._watch_slow_readers()),
+            asyncio.create_task(watch(self._state)),
         ]
         try:
             async with AsyncExitStack() as listeners:
@@ -102,6 +134,8 @@ class _Lifecycle:
             await self._close_models()
             for chore in chores:
                 chore.cancel()
+            if self._tracing is not None:
+                await asyncio.to_thread(self._tracing.close)
         _logger.info("stopped")
         return 0
 
@@ -109,17 +143,30 @@ class _Lifecycle:
         settings = self._settings
         application, edge = make_api(self._state)
         await application.start()
-        api = await listeners.enter_async_context(Listener(edge, settings.host, settings.port))
+        most = make_room_for(settings.max_connections)
+        limits = ConnectionLimits(most, settings.header_timeout, settings.max_header_kib << 10)
+        api = await listeners.enter_async_context(
+            Listener(
+                edge,
+                settings.host,
+                settings.port,
+                limits=limits,
+                tls=self._state.gate.tls,
+                refusals=self._state.refused_connections,
+            )
+        )
         self._listeners = [api]
         monitor_url = None
         if settings.monitor_port >= 0:
             application = make_monitor(self._state)
             await application.start()
-            monitor = Listener(application, settings.monitor_host, settings.monitor_port)
+            guarded = MonitorGate(application, settings, self._state.gate)
+            monitor = Listener(guarded, settings.monitor_host, settings.monitor_port, limits=limits)
             monitor_url = (await listeners.enter_async_context(monitor)).url
             self._listeners.append(monitor)
         entries = await self._models.read_entries()
-        print(banner.text(settings.model_directory, entries, api.url, monitor_url), flush=True)
+        keyed = bool(self._state.gate.keys)
+        print(banner.text(settings.model_directory, entries, api.url, monitor_url, keyed=keyed), flush=True)
 
     async def _watch_slow_readers(self) -> None:
         limits = ReadLimits(self._settings.max_unread_kib << 10, self._settings.write_timeout)
@@ -135,6 +182,7 @@ class _Lifecycle:
             if preload.done():
                 await preload
                 self._state.ready = True
+                self._notifier.ready("serving")
                 _logger.info("ready")
                 await signalled
         finally:
@@ -142,21 +190,23 @@ class _Lifecycle:
             preload.cancel()
 
     async def _preload(self) -> None:
-        for name in self._settings.preload_model:
-            await self._models.preload(name)
+        await self._models.preload(self._settings.preload_model)
 
     async def _die(self) -> None:
-        state = self._state
-        state.draining = True
-        if state.live:
-            running, lameduck = len(state.live), self._settings.lameduck
+        state, lameduck = self._state, self._reloader.settings.lameduck
+        running = len(state.live)
+        self._notifier.stopping(f"draining: {running} requests")
+        if running:
             _logger.info("draining: %d running requests have %g s to finish", running, lameduck)
-        if not await state.wait_idle(self._settings.lameduck):
+        if not await state.wait_idle(lameduck):
             _logger.warning("lameduck is over: ending %d requests", len(state.live))
         await self._close_models()
         if not await state.wait_idle(_FAREWELL_S):
             for exchange in list(state.live):
                 exchange.abort()
+
+    async def _reload_gate(self, settings: Settings) -> None:
+        self._state.gate.reload(settings)
 
     async def _close_models(self) -> None:
         try:
@@ -166,31 +216,12 @@ class _Lifecycle:
 
     def _on_signal(self, number: signal.Signals) -> None:
         if self._signalled.is_set():
-            print(f"llamad: second {number.name}: exiting at once", file=sys.stderr, flush=True)
+            _logger.error("second %s: exiting at once", number.name)
+            logs.flush()
             os._exit(128 + number)
         _logger.info("%s: shutting down; a second signal exits at once", number.name)
+        self._state.draining = True
         self._signalled.set()
-
-
-def _manager(settings: Settings) -> ModelManager:
-    async def load(spec: ModelSpec) -> EngineProtocol | EmbedderProtocol:
-        given_up = threading.Event()
-        metadata = await asyncio.to_thread(read_metadata, spec.path)
-        generates = metadata is None or metadata.kind == "generate"
-        path = str(spec.path)
-        try:
-            if generates:
-                return await AsyncEngine.load(
-                    path, on_progress=lambda _: not given_up.is_set(), **engine_options(settings)
-                )
-            return await AsyncEmbedder.load(
-                path, on_progress=lambda _: not given_up.is_set(), **embedder_options(settings)
-            )
-        finally:
-            given_up.set()
-            logs.forward_native_lines()
-
-    return ModelManager(settings.model_directory, load, settings.load_timeout)
 
 
 def _exit_in_any_case(code: int) -> None:

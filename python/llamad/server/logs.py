@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 
 from .. import _engine
+from .log_format import formatter
+from .log_writer import BackgroundHandler
+
+_STDERR = 2
 
 _NATIVE_DEBUG, _NATIVE_WARNING = 1, 3
 _LEVELS = {1: logging.DEBUG, 2: logging.DEBUG, 3: logging.WARNING, 4: logging.ERROR}
@@ -16,17 +19,28 @@ _POLL_S = 1.0
 _logger = logging.getLogger("llamad.llama_cpp")
 
 
-def set_up(level: str) -> None:
-    """Log to stderr from a level on: "debug", "info", "warning" or "error"."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+def set_up(level: str, log_format: str = "text") -> None:
+    """Log to stderr from a level on, "debug", "info", "warning" or "error", as "text" or "json"."""
+    handler = BackgroundHandler(_STDERR)
+    handler.setFormatter(formatter(log_format))
+    logging.getLogger().handlers[:] = [handler]
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Log from another level on."""
     root = logging.getLogger()
-    root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # These two say at info what our own lines already say.
-    for name in ("uvicorn", "blacksheep"):
+    # What these say at info, our own lines say already; at debug some of them would quote what clients send.
+    for name in ("uvicorn", "blacksheep", "urllib3"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     _engine.set_log_level(_NATIVE_DEBUG if root.level <= logging.DEBUG else _NATIVE_WARNING)
+
+
+def flush() -> None:
+    """Wait until what has been logged is written, but no longer than a second."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
 
 
 def forward_native_lines() -> None:

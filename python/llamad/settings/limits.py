@@ -1,4 +1,4 @@
-"""How long and how large things may be."""
+"""How long and how large things may be, and what requests may bring."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _GROUP = "limits"
 
 @dataclass(frozen=True)
 class LimitSettings:
-    """How long and how large things may be."""
+    """How long and how large things may be, and what requests may bring."""
 
     max_queue: int = setting(
         _GROUP, kinds.integer(0), "requests that may wait for a slot; more are answered 429", default=256
@@ -55,10 +55,23 @@ class LimitSettings:
         default=60.0,
         unit="s",
     )
+    stall_timeout: float = setting(
+        _GROUP,
+        kinds.seconds(zero=False),
+        "how long an engine that has work may get nothing done before /healthz is answered 503",
+        default=120.0,
+        unit="s",
+    )
     lameduck: float = setting(
         _GROUP,
         kinds.seconds(zero=True),
         "time for running requests to finish after SIGTERM",
         default=30.0,
         unit="s",
+    )
+    trust_request_chat_template: bool = setting(
+        _GROUP,
+        kinds.switch(),
+        "let requests bring their own chat template, which is a program",
+        default=False,
     )

@@ -173,7 +173,7 @@ async def test_body_that_never_ends_does_not_hold_up_the_exit() -> None:
 async def test_idle_connection_does_not_hold_up_the_exit() -> None:
     async with process(30) as server:
         reader, writer = await asyncio.open_connection(*server.address)
-        writer.write(b"GET /healthz HTTP/1.1\r\nhost: llamad\r\n\r\n")
+        writer.write(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert b"200" in await reader.readline()
         server.child.send_signal(signal.SIGINT)
         assert await server.exit_code() == 0

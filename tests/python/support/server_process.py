@@ -92,9 +92,13 @@ class ServerProcess:
         """Wait until a metric's value satisfies `holds`."""
         wait_until(lambda: holds(self.metric(name, **labels)), f"{name}{labels}")
 
+    def wait_for_log(self, text: str) -> None:
+        """Wait until the log says something; a thread of its own writes it, so it may lag behind."""
+        wait_until(lambda: text in self.log, f"{text!r} in the log")
+
     def wait_until_idle(self) -> None:
         """Wait until no request has a slot or waits for one."""
-        for name in ("llamad_requests_waiting", "llamad_requests_running"):
+        for name in ("llamad_num_requests_waiting", "llamad_num_requests_running"):
             self.wait_for_metric(name, lambda count: count == 0)
 
     def signal(self, number: signal.Signals) -> None:
@@ -124,7 +128,7 @@ class ServerProcess:
     def _announced(self, what: str) -> str:
         self._listening.wait(START_TIMEOUT_S)
         banner = "".join(self._banner)
-        found = re.search(rf"^llamad: {what} on (http://\S+)", banner, re.MULTILINE)
+        found = re.search(rf"^llamad: {what} on (https?://\S+)", banner, re.MULTILINE)
         assert found, f"no line about {what} in {banner!r}; stderr: {self.log}"
         return found[1]
 

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 
 import llamad
@@ -35,7 +36,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """What `serve` was called with, in place of a server."""
     calls: list[Settings] = []
 
-    def serve(settings: Settings) -> int:
+    def serve(settings: Settings, reread: Callable[[], Settings]) -> int:
+        assert reread() == settings
         calls.append(settings)
         return 7
 
@@ -194,7 +196,7 @@ def test_help_shows_every_setting_once_with_default_unit_and_variable(
     words = " ".join(" ".join(lines).split())
     for option in OPTIONS.values():
         names = tuple(f"{option.flag}{end}" for end in (" ", ","))
-        assert len([line for line in lines if line.strip().startswith(names)]) == 1
+        assert len([line for line in lines if f"{line.strip()} ".startswith(names)]) == 1
         assert words.count(f"{option.help} (default: ") == words.count(f"[{option.variable}]") == 1
         assert f"{option.group}:" in lines
     for name, default in (

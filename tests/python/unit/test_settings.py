@@ -65,10 +65,24 @@ SAMPLES: dict[str, tuple[str, str, object]] = {
     "model_directory": ("some/models", '"some/models"', Path("some/models")),
     "preload_model": ("a, b,a", '["a", "b"]', ("a", "b")),
     "load_timeout": ("1.5", "1.5", 1.5),
+    "memory_budget": ("1.5GiB", '"1.5 GiB"', 3 << 29),
+    "keep_alive": ("1h30m", '"90m"', 5400.0),
+    "models_config": ("a, b,a", '["a", "b"]', (Path("a"), Path("b"))),
     "host": ("::1", '"::1"', "::1"),
     "port": ("0", "0", 0),
     "monitor_host": ("localhost", '"localhost"', "localhost"),
     "monitor_port": ("-1", "-1", -1),
+    "ssl_certfile": ("chain.pem", '"chain.pem"', Path("chain.pem")),
+    "ssl_keyfile": ("key.pem", '"key.pem"', Path("key.pem")),
+    "ssl_keyfile_password": ("two words", '"two words"', "two words"),
+    "max_connections": ("10", "10", 10),
+    "header_timeout": ("2.5", "2.5", 2.5),
+    "max_header_kib": ("8", "8", 8),
+    "api_key": ("sk-a, sk-b", '["sk-a", "sk-b"]', ("sk-a", "sk-b")),
+    "api_key_file": ("keys.toml", '"keys.toml"', Path("keys.toml")),
+    "admin_key": ("sk-c", '"sk-c"', "sk-c"),
+    "cors_origin": ("https://A.example", '["https://a.example"]', ("https://a.example",)),
+    "allowed_host": ("a.example,[::1]", '["a.example", "[::1]"]', ("a.example", "[::1]")),
     "n_parallel": ("8", "8", 8),
     "n_ctx": ("0", "0", 0),
     "threads": ("2", "2", 2),
@@ -100,8 +114,12 @@ SAMPLES: dict[str, tuple[str, str, object]] = {
     "max_unread_kib": ("64", "64", 64),
     "read_timeout": ("0.5", "0.5", 0.5),
     "write_timeout": ("0.5", "0.5", 0.5),
+    "stall_timeout": ("0.5", "0.5", 0.5),
     "lameduck": ("0", "0", 0.0),
+    "trust_request_chat_template": ("true", "true", True),
     "log_level": ("debug", '"debug"', "debug"),
+    "log_format": ("json", '"json"', "json"),
+    "allocator": ("jemalloc", '"jemalloc"', "jemalloc"),
 }
 
 
@@ -115,7 +133,7 @@ def test_every_setting_reads_the_same_from_each_source(name: str, config: Config
     option = OPTIONS[name]
     assert option.flag == "--" + name.replace("_", "-")
     assert option.variable == "LLAMAD_" + name.upper()
-    flag = ["a", "b", "a"] if option.repeatable else text
+    flag = text.replace(" ", "").split(",") if option.repeatable else text
     assert getattr(load_settings({name: flag}, {}), name) == expected
     assert getattr(load_settings({}, {option.variable: text}), name) == expected
     assert getattr(load_settings({}, {}, config(f"{name} = {toml}")), name) == expected
@@ -245,16 +263,34 @@ OF_THE_SERVER = {
     "model_directory",
     "preload_model",
     "load_timeout",
+    "memory_budget",
+    "keep_alive",
+    "models_config",
     "host",
     "port",
     "monitor_host",
     "monitor_port",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_keyfile_password",
+    "max_connections",
+    "header_timeout",
+    "max_header_kib",
+    "api_key",
+    "api_key_file",
+    "admin_key",
+    "cors_origin",
+    "allowed_host",
     "max_body_mib",
     "max_unread_kib",
     "read_timeout",
     "write_timeout",
+    "stall_timeout",
     "lameduck",
+    "trust_request_chat_template",
     "log_level",
+    "log_format",
+    "allocator",
 }
 
 
@@ -277,3 +313,12 @@ def test_no_prefix_cache_directory_is_the_empty_string_to_the_engine() -> None:
 def test_no_two_settings_share_a_spelling() -> None:
     flags = [flag for option in OPTIONS.values() for flag in (*option.flags, *option.negations)]
     assert len(flags) == len(set(flags))
+
+
+def test_further_variable_yields_to_the_usual_one() -> None:
+    assert load_settings({}, {"LLAMAD_LOG": "debug"}).log_level == "debug"
+    both = {"LLAMAD_LOG_LEVEL": "error", "LLAMAD_LOG": "debug"}
+    assert load_settings({}, both).log_level == "error"
+    assert load_settings({}, dict(reversed(both.items()))).log_level == "error"
+    with pytest.raises(SettingsError, match="LLAMAD_LOG = 'loud': expected one of debug"):
+        load_settings({}, {"LLAMAD_LOG": "loud"})
