@@ -50,6 +50,11 @@ class Choices:
         """How much text, in UTF-8, has arrived and not been read."""
         return sum(stream.unread_bytes for stream in self._streams)
 
+    @property
+    def n_generated(self) -> int:
+        """How many tokens of all choices have arrived."""
+        return sum(stream.n_generated for stream in self._streams)
+
     def take_tokens(self, index: int) -> tuple[list[int], tuple[TokenLogprobs, ...] | None]:
         """Return the new token ids of one choice, and their log-probabilities where those were asked for.
 

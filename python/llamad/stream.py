@@ -85,6 +85,11 @@ class TokenStream:
             self._cancel(self.request_id)
 
     @property
+    def n_generated(self) -> int:
+        """How many tokens have arrived."""
+        return len(self._token_ids)
+
+    @property
     def finished(self) -> bool:
         """Whether the terminal event has arrived."""
         return self._finish is not None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from .reasoning import Thoughts
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -21,14 +23,16 @@ class MessageDeltas:
 
     Attributes:
         made_calls: whether there was a tool call.
+        thoughts: what of the text was reasoning.
     """
 
-    __slots__ = ("_parser", "made_calls")
+    __slots__ = ("_parser", "made_calls", "thoughts")
 
     def __init__(self, parser: ChatParser | None) -> None:
         """Parse what is fed; without a parser the text is the content as it is."""
         self._parser = parser
         self.made_calls = False
+        self.thoughts = Thoughts()
 
     @property
     def parsed(self) -> bool:
@@ -45,6 +49,7 @@ class MessageDeltas:
         return [self._delta(event) for event in events]
 
     def _delta(self, event: _ChatEvent) -> dict[str, Any]:
+        self.thoughts.note(event)
         match event:
             case ("reasoning", text):
                 return {"reasoning_content": text}
@@ -57,10 +62,16 @@ class MessageDeltas:
                 return {"tool_calls": [{"index": index} | _call(name, arguments)]}
 
 
-def message_of(text: str, parser: ChatParser | None) -> dict[str, Any]:
-    """Return the whole message that a choice's text stands for."""
+def message_of(text: str, parser: ChatParser | None) -> tuple[dict[str, Any], Thoughts]:
+    """Return the whole message that a choice's text stands for, and what of the text was reasoning."""
     message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
-    return message if parser is None else message | _parsed([*parser.feed(text), *parser.finish()])
+    thoughts = Thoughts()
+    if parser is None:
+        return message, thoughts
+    events = [*parser.feed(text), *parser.finish()]
+    for event in events:
+        thoughts.note(event)
+    return message | _parsed(events), thoughts
 
 
 def _parsed(events: Iterable[_ChatEvent]) -> dict[str, Any]:

@@ -74,8 +74,12 @@ class ChatRequest(GenerationRequest):
         return self.return_token_ids or self.continuous_usage or self.sampling.logprobs is not None
 
 
-def parse_chat(body: bytes) -> ChatRequest:
+def parse_chat(body: bytes, *, trust_template: bool = False) -> ChatRequest:
     """Parse and check the body of a chat completion request.
+
+    Args:
+        body: as it came.
+        trust_template: whether it may bring its own `chat_template`.
 
     Raises:
         RequestError: the body is not a JSON object.
@@ -86,7 +90,7 @@ def parse_chat(body: bytes) -> ChatRequest:
     common = parse_generation(parsed)
     values = parse_fields(CHAT_FIELDS, parsed)
     sampling = parse_fields(LENGTH_FIELDS + SAMPLING_FIELDS, parsed)
-    conversation = parse_conversation(parsed)
+    conversation = parse_conversation(parsed, trust_template=trust_template)
     note_unknown(parsed, _NAMES)
     # Not OpenAI's, but other servers rank by it; who asks for that must not get the unranked.
     if values.get("best_of") not in (None, common.get("n", 1)):
@@ -95,9 +99,11 @@ def parse_chat(body: bytes) -> ChatRequest:
     if constraint.field and conversation.offers_tools:
         message = f"'{constraint.field}' and 'tools' exclude each other, unless 'tool_choice' is \"none\""
         raise ParameterError(message, param=constraint.field)
+    given = frozenset(sampling)
     sampling |= {"grammar": constraint.grammar, "logprobs": _logprobs(values)}
     return ChatRequest(
         **common,
+        given=given,
         sampling=SamplingParams(**sampling),
         conversation=conversation.json,
         constraint_field=constraint.field,

@@ -46,15 +46,19 @@ def whole(answering: Answering, results: Sequence[Result], usage: Usage) -> byte
     """Return the body of an answer that is not streamed."""
     request = answering.request
     body = head("chat.completion", request.model)
-    body["choices"] = [_choice(answering, index, result) for index, result in enumerate(results)]
-    body["usage"] = usage_object(usage)
+    n_reasoning = 0
+    body["choices"] = choices = []
+    for index, result in enumerate(results):
+        message, thoughts = message_of(result.text, answering.prepared.parser())
+        choices.append(_choice(answering, index, result, message))
+        n_reasoning += thoughts.count_tokens(result.text, result.token_ids, answering.pieces)
+    body["usage"] = usage_object(usage, n_reasoning=n_reasoning)
     if request.return_token_ids:
         body["prompt_token_ids"] = answering.prepared.prompt_token_ids
     return orjson.dumps(body)
 
 
-def _choice(answering: Answering, index: int, result: Result) -> dict[str, Any]:
-    message = message_of(result.text, answering.prepared.parser())
+def _choice(answering: Answering, index: int, result: Result, message: dict[str, Any]) -> dict[str, Any]:
     logprobs = None
     if result.logprobs is not None:
         logprobs = logprobs_object(without_end(result.logprobs, result), answering.pieces)

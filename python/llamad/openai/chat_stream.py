@@ -59,7 +59,7 @@ class TextWriter:
         """Return the end of the stream: token counts if asked for, and the sentinel."""
         if not self._include_usage:
             return sse.DONE
-        counts = orjson.dumps(usage_object(usage))
+        counts = orjson.dumps(usage_object(usage, n_reasoning=0))
         return self._head + b'],"usage":' + counts + b"}" + sse.END + sse.DONE
 
     def _finish(self, index: int, result: Result) -> bytes:
@@ -94,6 +94,7 @@ class MessageWriter:
         self._head = head(_KIND, request.model)
         self._choices = [_Choice(MessageDeltas(answering.prepared.parser())) for _ in range(request.n)]
         self._n_generated = 0
+        self._n_reasoning = 0
 
     def first(self) -> bytes:
         """Return the chunks that open the messages."""
@@ -117,13 +118,17 @@ class MessageWriter:
             if result is not None:
                 reason = finish_reason(result.finish_reason, made_calls=choice.deltas.made_calls)
                 chunks.append(self._chunk(index, {}, reason))
+                self._n_reasoning += choice.deltas.thoughts.count_tokens(
+                    result.text, result.token_ids, self._answering.pieces
+                )
         return b"".join(sse.event(orjson.dumps(chunk)) for chunk in chunks)
 
     def last(self, usage: Usage) -> bytes:
         """Return the end of the stream: token counts if asked for, and the sentinel."""
         if not self._request.include_usage:
             return sse.DONE
-        chunk = self._head | {"choices": [], "usage": usage_object(usage)}
+        counts = usage_object(usage, n_reasoning=self._n_reasoning)
+        chunk = self._head | {"choices": [], "usage": counts}
         return sse.event(orjson.dumps(chunk)) + sse.DONE
 
     def _take(self, index: int, result: Result | None) -> None:

@@ -98,6 +98,13 @@ class CompletionRequest(GenerationRequest):
     best_of: int | None = None
     constraint_field: str = ""
 
+    @property
+    def counting_field(self) -> str:
+        """See `GenerationRequest`."""
+        if len(self.prompts) > 1:
+            return "prompt"
+        return "n" if self.best_of is None else "best_of"
+
 
 def parse_completion(body: bytes) -> CompletionRequest:
     """Parse and check the body of a completion request.
@@ -110,8 +117,9 @@ def parse_completion(body: bytes) -> CompletionRequest:
     parsed = parse_object(body)
     common = parse_generation(parsed)
     values = parse_fields(COMPLETION_FIELDS, parsed)
-    max_tokens, logprobs = values.pop("max_tokens", _DEFAULT_MAX_TOKENS), values.pop("logprobs", None)
     sampling = parse_fields(SAMPLING_FIELDS, parsed)
+    given = frozenset(sampling) | (values.keys() & {"max_tokens"})
+    max_tokens, logprobs = values.pop("max_tokens", _DEFAULT_MAX_TOKENS), values.pop("logprobs", None)
     constraint = parse_constraint(parsed)
     note_unknown(parsed, _NAMES)
     if values.get("best_of") == common.get("n", 1):  # nothing is left out, so nothing need be ranked
@@ -121,7 +129,9 @@ def parse_completion(body: bytes) -> CompletionRequest:
     if max_tokens == 0 and not values.get("echo"):
         raise ParameterError("'max_tokens' of 0 needs 'echo': there would be no text", param="max_tokens")
     params = SamplingParams(**sampling, max_tokens=max_tokens, logprobs=logprobs, grammar=constraint.grammar)
-    request = CompletionRequest(**common, **values, sampling=params, constraint_field=constraint.field)
+    request = CompletionRequest(
+        **common, **values, given=given, sampling=params, constraint_field=constraint.field
+    )
     _check_combinations(request)
     return request
 

@@ -57,25 +57,34 @@ class Conversation:
     offers_tools: bool
 
 
-def parse_conversation(body: dict[str, Any]) -> Conversation:
+def parse_conversation(body: dict[str, Any], *, trust_template: bool) -> Conversation:
     """Check the fields that are in `CONVERSATION_FIELDS`.
 
+    Args:
+        body: the request.
+        trust_template: whether it may bring its own `chat_template`: a program, which may loop for long.
+
     Raises:
-        ParameterError: a field is missing, has the wrong type, lies outside its range, or contradicts
-            another.
+        ParameterError: a field is missing, has the wrong type, lies outside its range, contradicts
+            another, or is not trusted.
     """
     values = parse_fields(CONVERSATION_FIELDS, body)
+    if "chat_template" in values and not trust_template:
+        message = "'chat_template' is only allowed where the server runs with --trust-request-chat-template"
+        raise ParameterError(message, param="chat_template")
     tools, choice = values.pop("tools", []), values.pop("tool_choice", None)
     use = tool_use(tools, choice, values.pop("parallel_tool_calls", None))
     if use.tools:
         values |= {"tools": use.tools, "tool_choice": use.mode, "parallel_tool_calls": use.parallel}
     if values.get("reasoning_format") == "deepseek":  # llama.cpp's name for what "auto" does anyway
         values["reasoning_format"] = "auto"
-    values["continue_final_message"] = _continues(
-        values["messages"][-1],
-        values.get("continue_final_message"),
-        values.pop("add_generation_prompt", None),
+    last = values["messages"][-1]
+    values["continue_final_message"] = continues = _continues(
+        last, values.get("continue_final_message"), values.pop("add_generation_prompt", None)
     )
+    if continues and last["content"] == "" and not last.get("reasoning_content"):
+        # Of an empty text llama.cpp leaves out the turn itself, of an empty part it does not.
+        last["content"] = [{"type": "text", "text": ""}]
     return Conversation(orjson.dumps(values), use.offered)
 
 

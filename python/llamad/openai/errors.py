@@ -10,6 +10,8 @@
 | `QueueTimeoutError` | 503 | `queue_timeout` |
 | `ModelLoadingError` | 503 | `model_loading` |
 | `EngineClosedError` | 503 | `server_stopping` |
+| `MemoryBudgetError` | 503 | `insufficient_memory` |
+| `ModelBusyError` | 409 | `model_busy` |
 | `ModelError` | 500 | `model_load_failed` |
 | `GenerationError` | 500 | `generation_failed` |
 | anything else | 500 | `internal_error` |
@@ -21,7 +23,7 @@ the log learns why.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import orjson
@@ -80,6 +82,11 @@ STOPPING = WireError(
     503, "server_error", "server_stopping", "the server is shutting down; try again later", retry_after=5
 )
 
+_CLOSED = replace(
+    STOPPING,
+    message="the server is shutting down, or an operator has unloaded the model; try again later",
+)
+
 _INTERNAL = WireError(500, "server_error", "internal_error", "internal error; the server's log says why")
 
 _BLAMED: dict[type[errors.RequestError], str] = {
@@ -105,6 +112,18 @@ def blaming(fields: Mapping[str, str]) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def blaming_count(field: str, n_texts: int) -> Iterator[None]:
+    """Let the engine's refusal of so many texts at once name the field that asks for them."""
+    try:
+        yield
+    except errors.ParameterError as error:
+        if error.param != "n" or field == "n":
+            raise
+        message = f"'{field}' asks for {n_texts} texts at once, more than may ever run and wait here"
+        raise errors.ParameterError(message, param=field) from None
+
+
 def _blamed(error: errors.RequestError) -> str | None:
     return error.param or _BLAMED.get(type(error))
 
@@ -117,23 +136,35 @@ def wire_error(error: Exception) -> WireError:
             exceeded = isinstance(error, errors.ContextLengthError)
             code = "context_length_exceeded" if exceeded else "invalid_request"
             return invalid(400, code, message, _blamed(error))
-        case errors.UnknownModelError():
-            return invalid(404, "model_not_found", message, "model")
         case errors.QueueFullError():
             return WireError(429, "rate_limit_error", "queue_full", message, retry_after=1)
         case errors.QueueTimeoutError():
             return WireError(503, "server_error", "queue_timeout", message, retry_after=5)
         case errors.RequestTimeoutError():
             return WireError(408, "timeout_error", "request_timeout", message, should_retry=False)
-        case errors.ModelLoadingError():
-            return WireError(503, "server_error", "model_loading", message, retry_after=5)
         case errors.EngineClosedError():
-            return STOPPING
-        case errors.ModelError():
-            told = "the model could not be loaded; the server's log says why"
-            return WireError(500, "server_error", "model_load_failed", told)
+            return _CLOSED
         case errors.GenerationError():
             told = "the generation failed; other requests are not affected"
             return WireError(500, "server_error", "generation_failed", told)
+        case _:
+            return _of_models(error, message)
+
+
+def _of_models(error: Exception, message: str) -> WireError:
+    match error:
+        case errors.UnknownModelError():
+            return invalid(404, "model_not_found", message, "model")
+        case errors.ModelLoadingError():
+            return WireError(503, "server_error", "model_loading", message, retry_after=5)
+        case errors.MemoryBudgetError():
+            return WireError(503, "server_error", "insufficient_memory", message, should_retry=False)
+        case errors.ModelBusyError():
+            return invalid(409, "model_busy", message)
+        case errors.LoadFailedError():
+            return WireError(500, "server_error", "model_load_failed", message, should_retry=False)
+        case errors.ModelError():
+            told = "the model could not be loaded; the server's log says why"
+            return WireError(500, "server_error", "model_load_failed", told)
         case _:
             return _INTERNAL

@@ -17,6 +17,7 @@ _HELP = {
     "documents": "The texts to rank.",
     "content": "The text to tokenize.",
     "tokens": "The token ids to turn into text.",
+    "force": "Unload it also while it is loaded or used; what runs ends with an error.",
     # How much.
     "max_tokens": "Most tokens to generate; until the context is full where it is absent.",
     "completions:max_tokens": "Most tokens to generate, 16 where it is absent; 0 is allowed with `echo`.",
@@ -57,7 +58,8 @@ _HELP = {
     "tools": "The functions that the model may call.",
     "tool_choice": "Whether it may call them (`auto`), must (`required`), must not (`none`), or which one.",
     "parallel_tool_calls": "Whether one answer may make several calls.",
-    "chat_template": "A Jinja template instead of the model's own.",
+    "chat_template": "A Jinja template instead of the model's own, where the server runs with "
+    "`--trust-request-chat-template`.",
     "chat_template_kwargs": "Variables for the template, such as `enable_thinking`.",
     "add_generation_prompt": "Whether the template opens the assistant's turn.",
     "continue_final_message": "Whether the last message, of the assistant, is continued.",

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ParameterError
 from ..request_options import MAX_CHOICES, MAX_TIMEOUT_S
+from ..sampling import sampling_params
 from .fields import INT32_MAX, INT32_MIN, Boolean, Field, Integer, Nested, Number, String, parse_fields
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..sampling import SamplingParams
 
 STREAM_OPTIONS_FIELDS = (
@@ -55,6 +58,7 @@ class GenerationRequest:
         cache_salt: prefixes are shared between equal salts only.
         timeout: seconds until the request is given up; None: no limit of its own.
         return_token_ids: whether the answer names the tokens of prompt and text.
+        given: the fields of `sampling` that the request says itself.
     """
 
     model: str
@@ -68,6 +72,17 @@ class GenerationRequest:
     cache_salt: str = ""
     timeout: float | None = None
     return_token_ids: bool = False
+    given: frozenset[str] = frozenset()
+
+    def sampling_with(self, defaults: Mapping[str, Any]) -> SamplingParams:
+        """Return how to sample, with a model's defaults where the request leaves something out."""
+        missing = {name: value for name, value in defaults.items() if name not in self.given}
+        return sampling_params(self.sampling, missing)
+
+    @property
+    def counting_field(self) -> str:
+        """The field to blame where the request asks for more texts at once than can ever run."""
+        return "n"
 
 
 def parse_generation(body: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .._engine import EmbedderInfo, ModelInfo
-    from ..models.manager import ModelEntry
+    from ..models.entries import ModelEntry
     from ..models.metadata import ModelMetadata
 
 
@@ -89,7 +89,12 @@ def model_object(entry: ModelEntry, details: ModelDetails) -> dict[str, Any]:
         "created": entry.created,
         "owned_by": "llamad",
         "state": entry.state,
+        "progress": entry.progress,
+        "error": entry.error,
+        "aliases": entry.aliases,
+        "pinned": entry.pinned,
         "size_bytes": entry.size_bytes,
+        "memory_bytes": entry.memory_bytes,
         **asdict(details),
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import chat_request, completion_request, embeddings, rerank, token_requests
 from .field_help import field_help
-from .fields import Field, Nested, Schema, object_schema
+from .fields import Boolean, Field, Nested, Schema, object_schema
 from .response_schemas import RESPONSE_SCHEMAS
 
 _GENERATION = (
@@ -19,13 +19,17 @@ _GENERATION = (
 
 STATUSES: Mapping[int, str] = {
     400: "The request cannot be honoured; `param` names the field.",
+    401: "The server asks for an API key.",
+    403: "The API key is not for this, or it takes an admin key.",
     404: "There is no model of this name.",
     408: "The request's own time-out has passed, or its body stopped coming.",
+    409: "Requests use the model, or it is being loaded.",
     413: "The body is larger than the server allows.",
     415: "The body is not declared as JSON, or is compressed.",
-    429: "The queue is full; `retry-after` says when to try again.",
+    429: "The queue is full, or the API key is over a limit; `retry-after` says when to try again.",
     500: "Something went wrong inside; the server's log says what.",
-    503: "The model is still loading, the server is shutting down, or the wait for a slot took too long.",
+    503: "The model is still loading or never fits into memory, the server is shutting down, or the wait "
+    "for a slot took too long.",
 }
 """What each status of an error means."""
 
@@ -47,6 +51,7 @@ class Operation:
         endpoint: what `field_help` knows the request's fields by.
         fields: the request's; empty where it has no body.
         about: what else there is to know.
+        query: parameters that the query may have; what they mean is in `field_help`.
         example: a body that works.
         streams: whether the answer may be server-sent events.
         media_type: of an answer that is no JSON.
@@ -60,6 +65,7 @@ class Operation:
     endpoint: str = ""
     fields: Sequence[Field] = ()
     about: str = ""
+    query: Sequence[Field] = ()
     example: Mapping[str, Any] | None = None
     streams: bool = False
     media_type: str = "application/json"
@@ -80,7 +86,7 @@ OPERATIONS: tuple[Operation, ...] = (
         endpoint="chat",
         fields=chat_request.ALL_FIELDS,
         about=_GENERATION,
-        example={"model": "…", "messages": [{"role": "user", "content": "What is the capital of France?"}]},
+        example={"model": "…", "messages": [{"role": "user", "content": "What is the capital of Japan?"}]},
         streams=True,
     ),
     Operation(
@@ -92,7 +98,7 @@ OPERATIONS: tuple[Operation, ...] = (
         endpoint="completions",
         fields=completion_request.ALL_FIELDS,
         about=_GENERATION,
-        example={"model": "…", "prompt": "The capital of France is", "max_tokens": 8},
+        example={"model": "…", "prompt": "The capital of Japan is", "max_tokens": 8},
         streams=True,
     ),
     Operation(
@@ -119,6 +125,24 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation("GET", "/v1/models", "List the models", "Models", _ALWAYS),
     Operation("GET", "/v1/models/{id}", "Describe a model", "Model", _OF_MODELS),
+    Operation(
+        "POST",
+        "/v1/models/{id}/load",
+        "Load a model",
+        "Model",
+        (403, 429, *_OF_MODELS),
+        about="For operators: it takes an admin key or, where there are no keys, a client on this machine.",
+    ),
+    Operation(
+        "POST",
+        "/v1/models/{id}/unload",
+        "Unload a model",
+        "Model",
+        (400, 403, 409, *_OF_MODELS),
+        endpoint="unload",
+        about="For operators, like loading. The next request loads it again.",
+        query=(Field("force", Boolean(), "force"),),
+    ),
     Operation(
         "POST",
         "/tokenize",
@@ -151,9 +175,19 @@ OPERATIONS: tuple[Operation, ...] = (
         fields=token_requests.TEMPLATE_FIELDS,
         example={"messages": [{"role": "user", "content": "Hello"}]},
     ),
-    Operation("GET", "/tokenizer_info", "Describe the tokenizer", "Tokenizer", (400, *_OF_MODELS)),
+    Operation(
+        "GET",
+        "/tokenizer_info",
+        "Describe the tokenizer",
+        "Tokenizer",
+        (400, *_OF_MODELS),
+        endpoint="tokenizer",
+        about="`model` is required where the server has several.",
+        query=(token_requests.MODEL_FIELD,),
+    ),
     Operation("GET", "/health", "Are requests welcome?", "Health", _ALWAYS),
-    Operation("GET", "/healthz", "Is the process alive?", "Health", (500,)),
+    Operation("GET", "/readyz", "Are requests welcome?", "Health", _ALWAYS),
+    Operation("GET", "/healthz", "Is the process alive, and does no engine hang?", "Health", _ALWAYS),
     Operation("GET", "/openapi.json", "This description", "", _ALWAYS),
     Operation("GET", "/docs", "This description, as a page", "", _ALWAYS, media_type="text/html"),
 )
@@ -174,7 +208,8 @@ def document() -> dict[str, Any]:
             "own if it has a sane one, and `openai-processing-ms`.",
         },
         "paths": paths,
-        "components": {"schemas": RESPONSE_SCHEMAS},
+        "components": {"schemas": RESPONSE_SCHEMAS, "securitySchemes": {"key": _KEY}},
+        "security": [{"key": []}, {}],
     }
 
 
@@ -194,26 +229,40 @@ def _describe(schema: Schema, endpoint: str, fields: Sequence[Field], path: str)
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
+    denials = () if operation.path in _WITHOUT_KEY else (401, 403)
     described: dict[str, Any] = {
         "summary": operation.summary,
         "operationId": _operation_id(operation),
         "tags": [operation.tag],
         "responses": {
             "200": {"description": "The answer.", "content": _content(operation), "headers": _HEADERS},
-            **{str(status): _error(status) for status in sorted(set(operation.errors))},
+            **{str(status): _error(status) for status in sorted({*operation.errors, *denials})},
         },
     }
+    if not denials:
+        described["security"] = []
     if operation.about:
         described["description"] = operation.about
-    if "{id}" in operation.path:
-        named = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-        described["parameters"] = [named]
+    if parameters := _parameters(operation):
+        described["parameters"] = parameters
     if operation.fields:
         body: dict[str, Any] = {"schema": request_schema(operation.endpoint, operation.fields)}
         if operation.example is not None:
             body["example"] = operation.example
         described["requestBody"] = {"required": True, "content": {"application/json": body}}
     return described
+
+
+def _parameters(operation: Operation) -> list[dict[str, Any]]:
+    parameters: list[dict[str, Any]] = []
+    if "{id}" in operation.path:
+        schema = {"type": "string", "minLength": 1}
+        named = {"name": "id", "in": "path", "required": True, "schema": schema}
+        parameters.append(named | {"description": field_help(operation.endpoint, "model")})
+    for field in operation.query:
+        named = {"name": field.name, "in": "query", "required": field.required, "schema": field.type.schema()}
+        parameters.append(named | {"description": field_help(operation.endpoint, field.name)})
+    return parameters
 
 
 def _content(operation: Operation) -> dict[str, Any]:
@@ -237,6 +286,10 @@ def _operation_id(operation: Operation) -> str:
     words = operation.path.removeprefix("/v1").strip("/").replace("{id}", "one")
     return f"{operation.method.lower()}_" + "".join(c if c.isalnum() else "_" for c in words)
 
+
+_WITHOUT_KEY = {"/health", "/healthz", "/readyz", "/openapi.json", "/docs"}
+
+_KEY = {"type": "http", "scheme": "bearer", "description": "An API key, where the server asks for one."}
 
 _HEADERS = {
     "x-request-id": {"description": "The request's id.", "schema": {"type": "string"}},

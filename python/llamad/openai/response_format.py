@@ -13,7 +13,7 @@ from ..structured import choice_grammar, json_schema_grammar, regex_grammar
 from .containers import AnyObject, ListOf
 from .fields import Boolean, Field, Nested, OneOf, Schema, String, mismatch, object_schema, parse_fields
 
-_ANY_OBJECT = {"type": "object"}
+_ANY_OBJECT = '{"type":"object"}'
 
 _MOST_KEPT = 64
 """Grammars of the latest schemas: an application sends the same few, and a large one takes 30 ms."""
@@ -95,7 +95,7 @@ class ResponseFormat:
             case "text":
                 return ""
             case "json_object":
-                return str(values.get("grammar") or json_schema_grammar(_ANY_OBJECT, path))
+                return str(values.get("grammar") or _schema_grammar(_ANY_OBJECT, path))
             case _:
                 return str(values["json_schema"]["grammar"])
 
@@ -113,7 +113,7 @@ class JsonObject:
     """Whether the answer is any JSON object."""
 
     def parse(self, path: str, value: Any) -> str:
-        return json_schema_grammar(_ANY_OBJECT, path) if Boolean().parse(path, value) else ""
+        return _schema_grammar(_ANY_OBJECT, path) if Boolean().parse(path, value) else ""
 
     def schema(self) -> Schema:
         return Boolean().schema()

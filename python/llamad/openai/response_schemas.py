@@ -81,7 +81,7 @@ _COMPLETION_CHOICE = _object(
     },
     *_TOKEN_IDS,
 )
-_STATES = ["unloaded", "loading", "loaded", "failed"]
+_STATES = ["unloaded", "queued", "loading", "loaded", "unloading", "failed"]
 
 RESPONSE_SCHEMAS: dict[str, Schema] = {
     "Error": _object(
@@ -93,7 +93,9 @@ RESPONSE_SCHEMAS: dict[str, Schema] = {
             "completion_tokens": _COUNT,
             "total_tokens": _COUNT,
             "prompt_tokens_details": _object({"cached_tokens": _COUNT}),
-        }
+            "completion_tokens_details": _object({"reasoning_tokens": _COUNT}),
+        },
+        "completion_tokens_details",
     ),
     "ChatCompletion": _object(
         {
@@ -140,7 +142,12 @@ RESPONSE_SCHEMAS: dict[str, Schema] = {
             "created": _COUNT,
             "owned_by": _TEXT,
             "state": {"type": "string", "enum": _STATES},
+            "progress": or_null(_NUMBER),
+            "error": _MAYBE_TEXT,
+            "aliases": _list(_TEXT),
+            "pinned": {"type": "boolean"},
             "size_bytes": _COUNT,
+            "memory_bytes": or_null(_COUNT),
             "architecture": _MAYBE_TEXT,
             "parameters": or_null(_COUNT),
             "quantization": _MAYBE_TEXT,

@@ -14,10 +14,11 @@ from .containers import ListOf
 from .conversation import CONVERSATION_FIELDS, Conversation, parse_conversation
 from .fields import Boolean, Field, Integer, String, parse_fields
 
-_MODEL = Field("model", String(), "model")
+MODEL_FIELD = Field("model", String(), "model")
+"""Optional, where the server has only one."""
 
 TOKENIZE_FIELDS = (
-    _MODEL,
+    MODEL_FIELD,
     Field("content", String(), "content"),
     Field("add_special", Boolean(), "add_special"),
     Field("parse_special", Boolean(), "parse_special"),
@@ -28,9 +29,9 @@ TOKENIZE_FIELDS = (
     Field("return_token_strs", Boolean(), "return_token_strs"),
 )
 
-DETOKENIZE_FIELDS = (_MODEL, Field("tokens", ListOf(Integer()), "tokens", required=True))
+DETOKENIZE_FIELDS = (MODEL_FIELD, Field("tokens", ListOf(Integer()), "tokens", required=True))
 
-TEMPLATE_FIELDS = (_MODEL, *CONVERSATION_FIELDS)
+TEMPLATE_FIELDS = (MODEL_FIELD, *CONVERSATION_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +89,21 @@ def parse_detokenize(body: bytes) -> tuple[str | None, list[int]]:
     return values.get("model"), values["tokens"]
 
 
-def parse_apply_template(body: bytes) -> tuple[str | None, Conversation]:
+def parse_apply_template(body: bytes, *, trust_template: bool = False) -> tuple[str | None, Conversation]:
     """Parse and check the body of `/apply-template`; returns the model's id, if given, and the conversation.
+
+    Args:
+        body: as it came.
+        trust_template: whether it may bring its own `chat_template`.
 
     Raises:
         RequestError: the body is not a JSON object.
         ParameterError: a field is missing, has the wrong type, or contradicts another.
     """
     parsed = parse_object(body)
-    model = parse_fields((_MODEL,), parsed).get("model")
+    model = parse_fields((MODEL_FIELD,), parsed).get("model")
     note_unknown(parsed, {field.name for field in TEMPLATE_FIELDS})
-    return model, parse_conversation(parsed)
+    return model, parse_conversation(parsed, trust_template=trust_template)
 
 
 def _parse(table: tuple[Field, ...], body: bytes) -> dict[str, Any]:

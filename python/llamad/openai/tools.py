@@ -13,6 +13,9 @@ from .fields import Boolean, Field, Nested, OneOf, Schema, String, mismatch
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
+MAX_TOOLS = 1024
+"""Most tools of one request: reading one and writing its grammar takes 2 ms."""
+
 Mode = Literal["none", "auto", "required"]
 
 
@@ -54,6 +57,8 @@ class Tools:
     """The functions that the model may call, with the schemas of their arguments."""
 
     def parse(self, path: str, value: Any) -> list[dict[str, Any]]:
+        if isinstance(value, list) and len(value) > MAX_TOOLS:
+            raise mismatch(path, f"a list of at most {MAX_TOOLS} tools", value)
         tools = _TOOLS.parse(path, value)
         seen = set()
         for index, tool in enumerate(tools):
@@ -69,7 +74,7 @@ class Tools:
         return tools
 
     def schema(self) -> Schema:
-        return _TOOLS.schema()
+        return _TOOLS.schema() | {"maxItems": MAX_TOOLS}
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,11 +31,19 @@ def usage_of(results: Sequence[Result], n: int) -> Usage:
     )
 
 
-def usage_object(usage: Usage) -> dict[str, Any]:
-    """Return the token counts as OpenAI's `usage` object."""
-    return {
+def usage_object(usage: Usage, *, n_reasoning: int | None = None) -> dict[str, Any]:
+    """Return the token counts as OpenAI's `usage` object.
+
+    Args:
+        usage: of all choices.
+        n_reasoning: how many of the generated tokens were thoughts; None where that makes no sense.
+    """
+    counts: dict[str, Any] = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
     }
+    if n_reasoning is not None:
+        counts["completion_tokens_details"] = {"reasoning_tokens": n_reasoning}
+    return counts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .edge import Edge
 from .endpoints.chat import ChatEndpoint
 from .endpoints.completions import CompletionsEndpoint
 from .endpoints.docs import DocsEndpoint
@@ -11,7 +12,6 @@ from .endpoints.embeddings import EmbeddingsEndpoint
 from .endpoints.health import HealthEndpoint
 from .endpoints.models import ModelsEndpoint
 from .endpoints.tokens import TokensEndpoint
-from .exchange import Edge
 from .routing import make_application
 
 if TYPE_CHECKING:

@@ -18,6 +18,10 @@ _LINGER_S = 2.0
 resets the connection, and a client that writes before it reads would never see the answer."""
 
 
+_LEAST_RATE = 1024
+"""Bytes per second that a body has to come with beyond its first `stall_s`; half a modem's."""
+
+
 class RefusedError(Exception):
     """The request is refused for a reason of HTTP's own."""
 
@@ -32,7 +36,8 @@ class BodyLimits:
 
     Attributes:
         most_bytes: no more are kept, however many are sent.
-        stall_s: seconds in which nothing of it may arrive before its end.
+        stall_s: seconds in which nothing of it may arrive before its end, and which it may take in all
+            besides those that `_LEAST_RATE` allows for what has come: a byte now and then is no progress.
     """
 
     most_bytes: int
@@ -52,12 +57,15 @@ async def read_json_body(exchange: Exchange, limits: BodyLimits) -> bytes:
     if declared.isdigit() and int(declared) > limit:
         raise await _too_large(exchange, limit)
     body = bytearray()
+    clock = asyncio.get_running_loop().time
+    started = clock()
     while True:
+        overdue = started + limits.stall_s + len(body) / _LEAST_RATE
         try:
-            async with asyncio.timeout(limits.stall_s):
+            async with asyncio.timeout_at(min(clock() + limits.stall_s, overdue)):
                 message = await exchange.receive()
         except TimeoutError:
-            raise _stalled(exchange, len(body), limits.stall_s) from None
+            raise _stalled(exchange, len(body), clock() - started) from None
         if message["type"] == "http.disconnect":
             raise ClientGoneError
         body += message["body"]
@@ -79,9 +87,9 @@ def _check_type(headers: dict[bytes, bytes]) -> None:
         raise RefusedError(invalid(415, "unsupported_media_type", message))
 
 
-def _stalled(exchange: Exchange, n_bytes: int, stall_s: float) -> RefusedError:
+def _stalled(exchange: Exchange, n_bytes: int, took_s: float) -> RefusedError:
     exchange.last_on_connection = True
-    message = f"the body stopped after {n_bytes} bytes, and nothing more came for {stall_s:g} s"
+    message = f"the body stopped after {n_bytes} bytes, or came too slowly, in {took_s:.1f} s"
     return RefusedError(WireError(408, "timeout_error", "body_timeout", message))
 
 

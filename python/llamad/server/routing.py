@@ -11,8 +11,9 @@ from blacksheep import Application, Content, Request, Response, Router
 
 from ..errors import LlamadError
 from ..openai.errors import WireError, invalid, wire_error
+from .access_log import CLIENT_GONE
 from .disconnect import ClientGoneError
-from .exchange import CLIENT_GONE, SCOPE_KEY
+from .exchange import SCOPE_KEY
 from .limits import RefusedError
 
 if TYPE_CHECKING:
@@ -84,6 +85,11 @@ def report(error: Exception, request_id: str) -> WireError:
     return told
 
 
+def _note(request: Request, told: WireError) -> None:
+    if exchange := cast("Scope", request.scope).get(SCOPE_KEY):
+        exchange.error = told
+
+
 def _guarded(handler: Handler) -> Handler:
     async def guarded(request: Request) -> Response:
         try:
@@ -91,9 +97,12 @@ def _guarded(handler: Handler) -> Handler:
         except ClientGoneError:
             return Response(CLIENT_GONE)
         except RefusedError as refused:
+            _note(request, refused.error)
             return error_response(refused.error)
         except Exception as error:  # noqa: BLE001 - the last line of defence; `report` logs it
             exchange = cast("Scope", request.scope).get(SCOPE_KEY)
-            return error_response(report(error, exchange.request_id if exchange else "-"))
+            told = report(error, exchange.request_id if exchange else "-")
+            _note(request, told)
+            return error_response(told)
 
     return guarded

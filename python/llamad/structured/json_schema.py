@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from . import charset
@@ -18,11 +19,18 @@ from .language_grammar import UNESCAPED, json_letter, language_node
 from .literals import one_of
 from .numbers import decimal, integer
 from .objects import object_node
+from .shape import ALL_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .shape import Shape
+
+
+_DEEPEST = 32
+"""Levels of arrays and objects in a value that no schema speaks of."""
+
+_SCALARS = ALL_TYPES - {"array", "object"}
 
 
 def json_schema_grammar(schema: dict[str, Any] | bool, path: str) -> str:
@@ -42,17 +50,22 @@ def json_schema_grammar(schema: dict[str, Any] | bool, path: str) -> str:
 
 
 class Compiler:
-    """Turns the schemas of a document into rules, one for each set of schemas that must hold together."""
+    """Turns the schemas of a document into rules, one for each set of schemas that must hold together.
+
+    What no schema speaks of, any value, has a rule for each level of nesting: else a model could open
+    arrays and objects until it is cut off.
+    """
 
     def __init__(self, root: Place) -> None:
         self.expander = Expander(root)
         self.grammar = Grammar(root.path)
         self._root = root
-        self._names: dict[frozenset[int], str] = {}
-        self._todo: list[tuple[str, tuple[Place, ...], str]] = []
+        self._names: dict[tuple[frozenset[int], int], str] = {}
+        self._todo: list[tuple[str, tuple[Place, ...], str, int]] = []
+        self._level = 0
         name = self.grammar.reserve("root")
-        self._todo.append((name, (root,), ""))
-        self._names[frozenset({id(root.value)})] = name
+        self._todo.append((name, (root,), "", 0))
+        self._names[frozenset({id(root.value)}), 0] = name
         # One blank is what models like to write; any number of them is what small ones never end.
         self.comma = self.grammar.define("comma", sequence(",", optional(sequence(" "))))
         self.colon = self.grammar.define("colon", sequence(":", optional(sequence(" "))))
@@ -60,9 +73,11 @@ class Compiler:
     def text(self) -> str:
         """The grammar of the document."""
         while self._todo:
-            name, places, hint = self._todo.pop()
+            name, places, hint, self._level = self._todo.pop()
             self.grammar.place = places[0].path if places else self._root.path
             shapes = self.expander.expand(places)
+            if self._level == _DEEPEST:
+                shapes = [replace(shape, types=_SCALARS) for shape in shapes]
             self.grammar.set(name, choice(*(self._shape(shape, hint or "value") for shape in shapes)))
         self.grammar.place = self._root.path
         return gbnf_text(self.grammar, "root")
@@ -70,11 +85,12 @@ class Compiler:
     def rule_for(self, places: Iterable[Place], hint: str) -> Node:
         """The rule of a value that satisfies all the schemas, written when its turn comes."""
         asked = {id(place.value): place for place in places if place.value is not True}
-        key = frozenset(asked)
+        level = 0 if asked else self._level + 1
+        key = frozenset(asked), level
         if key not in self._names:
             label = hint.removeprefix("value-") if asked else "value"
-            self._names[key] = self.grammar.reserve(label)
-            self._todo.append((self._names[key], tuple(asked.values()), self._names[key]))
+            self._names[key] = name = self.grammar.reserve(label)
+            self._todo.append((name, tuple(asked.values()), name, level))
         return Ref(self._names[key])
 
     def any_string(self) -> Node:

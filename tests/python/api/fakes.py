@@ -11,10 +11,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from llamad import _engine
-from llamad.errors import ParameterError, QueueFullError, UnknownModelError
-from llamad.models.manager import ModelEntry
+from llamad.errors import ModelBusyError, ParameterError, QueueFullError, UnknownModelError
+from llamad.models.entries import ModelEntry
+from llamad.models.lease import Lease
+from llamad.models.statistics import Counters, ModelStatistics
 from llamad.request_options import RequestOptions
 from llamad.sampling import SamplingParams
+from llamad.settings import Settings
 from llamad.stream import Signal, TokenStream
 
 WAIT_S = 30.0
@@ -89,6 +92,7 @@ class FakeEngine:
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled_ids: set[int] = field(default_factory=set)
     closed: bool = False
+    busy_s: float = 0.0
 
     @property
     def info(self) -> _engine.ModelInfo:
@@ -187,7 +191,7 @@ class FakeEngine:
 
     def _end_cancelled(self, stream: TokenStream) -> None:
         if not stream.finished:
-            end(stream, "cancelled")
+            end(stream, "cancelled", completion=stream.n_generated)
 
     def stats(self) -> dict[str, Any]:
         counted = ["prompt", "cached", "copied", "restored", "prefilled", "generated"]
@@ -195,7 +199,12 @@ class FakeEngine:
         names = [f"{name}_tokens" for name in counted] + [f"prefix_cache_{name}" for name in cache]
         stats: dict[str, Any] = dict.fromkeys([*names, "preemptions", "steps", "decode_calls", "waiting"], 7)
         finished = {f"finished_{reason}": 4 for reason in ("stop", "length", "cancelled", "error")}
-        return stats | finished | {"running": 3, "timeouts": 1, "queue_timeouts": 2}
+        stats |= {"running": 3, "timeouts": 1, "queue_timeouts": 2, "rejected": 5, "slots": 4}
+        stats |= {"kv_cells": 200, "kv_cells_used": 50, "kv_cells_held": 80, "busy_s": self.busy_s}
+        return stats | finished | {"histograms": {"ttft_s": ((0.1, 1.0), [2, 3, 4], 6.5)}}
+
+    def slots(self) -> list[dict[str, Any]]:
+        return [{"id": 0, "state": "decode", "request_id": 9, "n_generated": 2}]
 
     async def close(self) -> None:
         self.closed = True
@@ -213,9 +222,15 @@ class FakeModels:
     get_error: Exception | None = None
     getting: asyncio.Event = field(default_factory=asyncio.Event)
     loads: int = 0
+    unloads: int = 0
+    sampling: dict[str, Any] = field(default_factory=dict)
+    held: set[Lease[Any]] = field(default_factory=set)
 
     def entries(self) -> list[ModelEntry]:
-        return [ModelEntry(name, Path(f"{name}.gguf"), 1 << 20, 1700000000, "loaded") for name in self.served]
+        return [self._entry(name) for name in self.served]
+
+    def _entry(self, name: str) -> ModelEntry:
+        return ModelEntry(name, Path(f"{name}.gguf"), 1 << 20, 1700000000, "loaded")
 
     async def read_entries(self) -> list[ModelEntry]:
         return self.entries()
@@ -226,7 +241,9 @@ class FakeModels:
     def embedders(self) -> dict[str, Any]:
         return {}
 
-    async def get(self, model_id: str) -> FakeEngine:
+    async def lease(self, model_id: str, kind: str) -> Lease[Any]:
+        if kind != "generate":
+            raise ParameterError(f"model {model_id!r} cannot {kind}: it generates text", param="model")
         self.loads += 1
         if model_id not in self.served:
             raise UnknownModelError(model_id, list(self.served))
@@ -235,13 +252,31 @@ class FakeModels:
             await self.get_gate.wait()
         if self.get_error is not None:
             raise self.get_error
-        return self.served[model_id]
+        lease = Lease(model_id, self.served[model_id], self.sampling, lambda: self.held.discard(lease))
+        self.held.add(lease)
+        return lease
 
-    async def get_embedder(self, model_id: str, kind: str) -> Any:
-        raise ParameterError(f"model {model_id!r} cannot {kind}: it generates text", param="model")
+    async def load(self, model_id: str) -> ModelEntry:
+        (await self.lease(model_id, "generate")).release()
+        return self._entry(model_id)
 
-    async def preload(self, model_id: str) -> None:
-        await self.get(model_id)
+    async def unload(self, model_id: str, *, force: bool = False) -> ModelEntry:
+        if model_id not in self.served:
+            raise UnknownModelError(model_id, list(self.served))
+        if self.held and not force:
+            raise ModelBusyError(f"1 request uses model {model_id!r}")
+        self.unloads += 1
+        return self._entry(model_id)
+
+    async def preload(self, model_ids: Sequence[str]) -> None:
+        for model_id in model_ids:
+            (await self.lease(model_id, "generate")).release()
+
+    async def reload(self, settings: Settings) -> None:
+        pass
+
+    def statistics(self) -> ModelStatistics:
+        return ModelStatistics(Counters(), {}, {}, {}, {})
 
     async def close(self) -> None:
         for engine in self.served.values():

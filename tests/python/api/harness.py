@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, ParamSpec
@@ -13,9 +14,12 @@ import httpx
 import orjson
 import uvloop
 from llamad.server.app import make_api
+from llamad.server.connection import ConnectionLimits
+from llamad.server.gate import Gate
 from llamad.server.listener import Listener
 from llamad.server.monitor import make_monitor
 from llamad.server.state import ServerState
+from llamad.settings import Settings
 
 from .fakes import WAIT_S, FakeEngine, FakeModels
 
@@ -58,15 +62,42 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    engine: FakeEngine | None = None, *, max_body_bytes: int = 1 << 20, read_timeout_s: float = WAIT_S
+    engine: FakeEngine | None = None,
+    *,
+    max_body_bytes: int = 1 << 20,
+    read_timeout_s: float = WAIT_S,
+    trust_request_chat_template: bool = False,
+    settings: Settings | None = None,
+    models: Sequence[str] = ("tiny",),
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Served]:
     engine = engine or FakeEngine(texts=["Hel", "lo"])
-    models = FakeModels({"tiny": engine})
-    state = ServerState(models, max_body_bytes=max_body_bytes, read_timeout_s=read_timeout_s)
+    settings = settings or Settings()
+    served = FakeModels(dict.fromkeys(models, engine))
+    state = ServerState(
+        served,
+        Gate(settings, clock),
+        max_body_bytes=max_body_bytes,
+        read_timeout_s=read_timeout_s,
+        trust_request_chat_template=trust_request_chat_template,
+    )
     application, edge = make_api(state)
     await application.start()
-    async with Listener(edge, "127.0.0.1", 0) as listener, client_of(listener) as client:
-        yield Served(engine, models, state, client, listener)
+    limits = ConnectionLimits(
+        settings.max_connections, settings.header_timeout, settings.max_header_kib << 10
+    )
+    async with (
+        Listener(
+            edge,
+            "127.0.0.1",
+            0,
+            limits=limits,
+            tls=state.gate.tls,
+            refusals=state.refused_connections,
+        ) as listener,
+        client_of(listener) as client,
+    ):
+        yield Served(engine, served, state, client, listener)
 
 
 @asynccontextmanager
@@ -95,7 +126,7 @@ def events_of(text: str) -> list[Any]:
 
 
 def raw_request(body: bytes, *headers: str) -> bytes:
-    head = [f"POST {CHAT} HTTP/1.1", "host: llamad", "content-type: application/json"]
+    head = [f"POST {CHAT} HTTP/1.1", "host: localhost", "content-type: application/json"]
     head += [f"content-length: {len(body)}", *headers]
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -175,3 +176,19 @@ async def test_the_events_of_a_stream_add_up_to_the_whole() -> None:
         assert list(calls.values()) == [call["function"] for call in message["tool_calls"]]
         for key in ("content", "reasoning_content"):
             assert "".join(one.get(key) or "" for one in deltas) == message[key]
+
+
+@on_loop
+async def test_thoughts_are_counted() -> None:
+    texts = ["r x\n", "c y\n"]
+
+    class Spelling(FakeEngine):
+        def token_pieces(self, token_ids: Sequence[int]) -> list[bytes]:
+            return [text.encode() for text in texts]
+
+    async with serving(Spelling(texts=texts, new_parser=LineParser)) as served:
+        expected = {"reasoning_tokens": 1}
+        assert (await served.post()).json()["usage"]["completion_tokens_details"] == expected
+        fields = {"stream": True, "stream_options": {"include_usage": True}}
+        *_, last, _ = events_of((await served.post(**fields)).text)
+        assert last["usage"]["completion_tokens_details"] == expected

@@ -48,6 +48,7 @@ async def test_whole_answer_has_the_choices_in_order_and_counts_the_prompt_once(
             "completion_tokens": 6,
             "total_tokens": 11,
             "prompt_tokens_details": {"cached_tokens": 1},
+            "completion_tokens_details": {"reasoning_tokens": 0},
         }
 
 

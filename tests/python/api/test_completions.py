@@ -228,3 +228,19 @@ async def test_unknown_fields_are_ignored() -> None:
             COMPLETIONS, content=orjson.dumps({"model": "tiny", "prompt": "x", "messages": 5, "frob": []})
         )
         assert response.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [({"n": 9}, "n"), ({"best_of": 9}, "best_of"), ({"prompt": ["x"] * 9}, "prompt")],
+)
+@on_loop
+async def test_more_texts_than_can_ever_run_are_blamed_on_what_asks_for_them(
+    fields: dict[str, Any], param: str
+) -> None:
+    refusal = errors.ParameterError("n must be at most 8, got 9", param="n")
+    async with serving(FakeEngine(submit_error=refusal)) as served:
+        response = await post(served, **fields)
+        assert response.status_code == 400
+        assert response.json()["error"]["param"] == param
+        assert "9" in response.json()["error"]["message"]

@@ -107,12 +107,30 @@ async def test_the_engine_says_which_tokens_there_are() -> None:
 
 @on_loop
 async def test_a_template_is_applied_to_what_a_chat_could_say() -> None:
-    async with serving() as served:
+    async with serving(trust_request_chat_template=True) as served:
         messages = [{"role": "user", "content": "Hi"}]
         told = await post(served, "/apply-template", messages=messages, chat_template="{{ x }}")
         conversation = orjson.loads(told["prompt"].strip("<>"))
         assert conversation["messages"][0]["content"] == "Hi"
         assert conversation["chat_template"] == "{{ x }}"
+
+
+@on_loop
+async def test_a_template_of_the_request_must_be_trusted() -> None:
+    async with serving() as served:
+        messages = [{"role": "user", "content": "Hi"}]
+        told = await post(served, "/apply-template", messages=messages, chat_template="{{ x }}")
+        assert told["error"]["param"] == "chat_template"
+        assert "--trust-request-chat-template" in told["error"]["message"]
+        assert "prompt" in await post(served, "/apply-template", messages=messages, chat_template=None)
+
+
+@on_loop
+async def test_many_tokens_are_answered_as_few_are() -> None:
+    async with serving() as served:
+        for content in ("ab", "ab" * 10_000):
+            told = await post(served, "/tokenize", content=content, with_pieces=True)
+            assert "".join(token["piece"] for token in told["tokens"]) == content
 
 
 @on_loop

@@ -58,7 +58,7 @@ def test_cancelled_tasks_free_their_slots(server: ServerProcess) -> None:
                 for n in range(8)
             ]
             await asyncio.to_thread(
-                server.wait_for_metric, "llamad_requests_running", lambda count: count == len(tasks)
+                server.wait_for_metric, "llamad_num_requests_running", lambda count: count == len(tasks)
             )
             for task in tasks:
                 task.cancel()

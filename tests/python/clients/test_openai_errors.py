@@ -63,10 +63,10 @@ def occupying(server: ServerProcess, *, queue: bool) -> Iterator[list[openai.Str
     """Take the server's one slot, and if wanted its one place in the queue; yields their streams."""
     with server.client() as client:
         streams = [client.chat.completions.create(**ENDLESS, stream=True)]
-        server.wait_for_metric("llamad_requests_running", lambda count: count == 1)
+        server.wait_for_metric("llamad_num_requests_running", lambda count: count == 1)
         if queue:
             streams.append(client.chat.completions.create(**ENDLESS, stream=True))
-            server.wait_for_metric("llamad_requests_waiting", lambda count: count == 1)
+            server.wait_for_metric("llamad_num_requests_waiting", lambda count: count == 1)
         try:
             yield streams
         finally:
@@ -169,7 +169,7 @@ def test_a_closed_stream_frees_the_slot(one_slot: ServerProcess) -> None:
             for chunk in stream:
                 if chunk.choices[0].delta.content:
                     break
-            assert one_slot.metric("llamad_requests_running") == 1
+            assert one_slot.metric("llamad_num_requests_running") == 1
         one_slot.wait_until_idle()
 
 

@@ -67,5 +67,5 @@ def test_every_answer_is_documented(tiny_server: ServerProcess, tmp_path: Path) 
     )
     assert done.returncode == 0, f"{done.stdout[-8000:]}\n{done.stderr[-2000:]}\n{tiny_server.log[-2000:]}"
     for path in ("/v1/chat/completions", "/v1/completions", "/tokenize"):
-        assert re.search(rf"POST {path} model=tiny status=200", tiny_server.log), path
+        assert re.search(rf"method=POST path={path} status=200 \S+ model=tiny", tiny_server.log), path
     tiny_server.wait_until_idle()

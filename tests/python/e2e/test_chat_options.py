@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 import jsonschema
 import openai
 import pytest
+from llamad import Engine
 
 from tests.python.unit.test_api_table import ENDPOINTS, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.python.support.server_process import ServerProcess
 
@@ -127,6 +129,24 @@ def test_thoughts_are_told_apart(client: openai.OpenAI) -> None:
     assert chunks[-1].finish_reason == choice.finish_reason == "stop"
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_thoughts_are_counted(client: openai.OpenAI, smollm2: Path, n: int) -> None:
+    answer = think(client, n=n)
+    (*_, last) = think(client, n=n, stream=True, stream_options={"include_usage": True})
+    assert last.usage.completion_tokens_details == answer.usage.completion_tokens_details
+    with Engine(smollm2, n_ctx=64, n_parallel=1, n_threads=1) as engine:
+        # The model cuts its own text as the tokenizer does, but perhaps where thoughts and markup meet.
+        alone = [
+            len(engine.tokenize(choice.message.reasoning_content, add_special=False))
+            for choice in answer.choices
+        ]
+    counted = answer.usage.completion_tokens_details.reasoning_tokens
+    assert abs(counted - sum(alone)) <= n
+    assert counted < answer.usage.completion_tokens
+    plain = ask(client, "Hello", n=n)
+    assert plain.usage.completion_tokens_details.reasoning_tokens == 0
+
+
 def test_thoughts_may_stay_in_the_content(client: openai.OpenAI) -> None:
     message = think(client, reasoning_format="none").choices[0].message
     assert message.content.startswith("<think>\nI add")
@@ -157,6 +177,12 @@ def test_the_last_message_is_continued(client: openai.OpenAI) -> None:
     assert anew.prompt_token_ids[: len(shared)] == shared
     assert len(anew.prompt_token_ids) > len(shared)
     assert not continued.choices[0].message.content.startswith("one two three")
+
+
+def test_an_empty_message_is_as_good_as_none(client: openai.OpenAI) -> None:
+    asked = ask(client, "Count.", return_token_ids=True).prompt_token_ids
+    begun = [user("Count."), {"role": "assistant", "content": ""}]
+    assert ask(client, begun, return_token_ids=True).prompt_token_ids == asked
 
 
 def test_log_probabilities_spell_the_answer(client: openai.OpenAI) -> None:

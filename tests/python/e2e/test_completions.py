@@ -277,8 +277,8 @@ def test_a_model_that_can_fills_in_the_middle(infill_server: ServerProcess) -> N
 def test_a_prompt_that_cannot_be_honoured_is_named_and_none_runs(
     smollm2_server: ServerProcess, client: OpenAI, prompt: Any, param: str
 ) -> None:
-    before = smollm2_server.metric("llamad_generated_tokens_total")
+    before = smollm2_server.metric("llamad_generation_tokens_total")
     with pytest.raises(openai.BadRequestError) as caught:
         complete(client, prompt)
     assert caught.value.param == param
-    assert smollm2_server.metric("llamad_generated_tokens_total") == before
+    assert smollm2_server.metric("llamad_generation_tokens_total") == before

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(300)
 
-RUNNING, WAITING = "llamad_requests_running", "llamad_requests_waiting"
+RUNNING, WAITING = "llamad_num_requests_running", "llamad_num_requests_waiting"
 LONG_PROMPT = "hello world " * 45_000
 """About 90,000 tokens; computing them takes the better part of a minute."""
 
@@ -54,21 +54,21 @@ def assert_slot_is_free(server: ServerProcess) -> None:
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_gone_while_decoding(one_slot: ServerProcess, stream: bool) -> None:
-    before = one_slot.metric("llamad_generated_tokens_total")
+    before = one_slot.metric("llamad_generation_tokens_total")
     with closing(send(one_slot, "hello", stream=stream)):
-        one_slot.wait_for_metric("llamad_generated_tokens_total", lambda count: count > before + 10)
+        one_slot.wait_for_metric("llamad_generation_tokens_total", lambda count: count > before + 10)
         assert one_slot.metric(RUNNING) == 1
     assert_slot_is_free(one_slot)
 
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_gone_while_prefilling(one_slot: ServerProcess, stream: bool) -> None:
-    generated = one_slot.metric("llamad_generated_tokens_total")
+    generated = one_slot.metric("llamad_generation_tokens_total")
     prefilled = one_slot.metric("llamad_prefilled_tokens_total")
     with closing(send(one_slot, f"{stream} {LONG_PROMPT}", stream=stream)):
         one_slot.wait_for_metric(RUNNING, lambda count: count == 1)
     one_slot.wait_for_metric(RUNNING, lambda count: count == 0)
-    assert one_slot.metric("llamad_generated_tokens_total") == generated
+    assert one_slot.metric("llamad_generation_tokens_total") == generated
     assert one_slot.metric("llamad_prefilled_tokens_total") - prefilled < 80_000
     assert_slot_is_free(one_slot)
 

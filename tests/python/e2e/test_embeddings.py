@@ -89,6 +89,20 @@ def test_float_and_base64_are_the_same_numbers(minilm_server: ServerProcess) -> 
     np.testing.assert_allclose(decoded, vectors(plain)[0], atol=1e-3)
 
 
+def test_texts_are_tokenized_as_they_are_embedded(minilm_server: ServerProcess) -> None:
+    tokens = post(minilm_server, "/tokenize", {"model": MINILM, "content": "cat", "add_special": True}).json()
+    assert tokens == {"tokens": [101, 4937, 102]}
+    counted = post(minilm_server, "/tokenize", {"model": MINILM, "prompt": "cat"}).json()
+    assert (counted["count"], counted["max_model_len"]) == (3, 512)
+    assert (
+        post(minilm_server, "/detokenize", {"model": MINILM, "tokens": [4937]}).json()["content"].strip()
+        == "cat"
+    )
+    for field, text in (("with_pieces", "content"), ("return_token_strs", "prompt")):
+        refused = post(minilm_server, "/tokenize", {"model": MINILM, text: "cat", field: True})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, field)
+
+
 def test_every_form_of_input(minilm_server: ServerProcess) -> None:
     cat, dog = [101, 4937, 102], [101, 3899, 102]
     with minilm_server.client() as client:
@@ -246,7 +260,7 @@ def test_a_client_that_leaves_takes_its_request_with_it(minilm_server: ServerPro
     ):
         client.post("/v1/embeddings", json={"model": MINILM, "input": slow}, timeout=3.0)
     minilm_server.wait_until_idle()
-    assert minilm_server.metric("llamad_requests_finished_total", reason="cancelled") == 1
+    assert minilm_server.metric("llamad_request_success_total", finished_reason="abort") == 1
     with minilm_server.client() as client:
         assert client.embeddings.create(model=MINILM, input="cat").usage.prompt_tokens == 3
 
@@ -256,7 +270,7 @@ def test_a_short_request_overtakes_a_long_one(minilm_server: ServerProcess) -> N
         async with minilm_server.async_client() as client:
             long = asyncio.create_task(client.embeddings.create(model=MINILM, input=["cat " * 200] * 40))
             await asyncio.to_thread(
-                minilm_server.wait_for_metric, "llamad_requests_running", lambda count: count > 0
+                minilm_server.wait_for_metric, "llamad_num_requests_running", lambda count: count > 0
             )
             await client.embeddings.create(model=MINILM, input="cat")
             overtook = not long.done()

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(300)
 
 HELLO: Any = [{"role": "user", "content": "hello"}]
 LONG: Any = [{"role": "user", "content": "count the story of one world and of two and of three " * 4}]
-FINISHED = "llamad_requests_finished_total"
+FINISHED = "llamad_request_success_total"
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,9 @@ async def ask(
 
 
 async def until_waiting(server: ServerProcess, count: int) -> None:
-    await asyncio.to_thread(server.wait_for_metric, "llamad_requests_waiting", lambda value: value == count)
+    await asyncio.to_thread(
+        server.wait_for_metric, "llamad_num_requests_waiting", lambda value: value == count
+    )
 
 
 def test_lower_priority_goes_first(one_slot: ServerProcess) -> None:
@@ -101,7 +103,7 @@ def test_many_requests_of_one_user_do_not_hold_up_another(one_slot: ServerProces
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_timeout_of_a_request(one_slot: ServerProcess, stream: bool) -> None:
-    before = one_slot.metric(FINISHED, reason="timeout")
+    before = one_slot.metric(FINISHED, finished_reason="timeout")
     asked = one_slot.metric("llamad_http_requests_total")
     client = openai.OpenAI(base_url=f"{one_slot.url}/v1", api_key="unused", max_retries=2)
     fields: Any = {"model": "endless", "messages": HELLO, "extra_body": {"timeout": 1.0, "ignore_eos": True}}
@@ -117,7 +119,7 @@ def test_timeout_of_a_request(one_slot: ServerProcess, stream: bool) -> None:
             assert failed.value.status_code == 408
     assert failed.value.code == "request_timeout"
     one_slot.wait_until_idle()
-    assert one_slot.metric(FINISHED, reason="timeout") == before + 1
+    assert one_slot.metric(FINISHED, finished_reason="timeout") == before + 1
     assert one_slot.metric("llamad_http_requests_total") == asked + 1  # it was not tried again
 
 
@@ -126,7 +128,7 @@ def test_timeouts_of_the_server(endless_model: Path, tmp_path: Path) -> None:
         async with server.async_client() as client:
             running = asyncio.create_task(ask(client, "", [], None))
             await asyncio.to_thread(
-                server.wait_for_metric, "llamad_requests_running", lambda count: count == 1
+                server.wait_for_metric, "llamad_num_requests_running", lambda count: count == 1
             )
             with pytest.raises(openai.InternalServerError) as waited:
                 await ask(client, "", [])
@@ -137,9 +139,9 @@ def test_timeouts_of_the_server(endless_model: Path, tmp_path: Path) -> None:
             assert (ran.value.status_code, ran.value.code) == (408, "request_timeout")
             assert ran.value.response.headers["x-should-retry"] == "false"
         await asyncio.to_thread(server.wait_until_idle)
-        assert server.metric(FINISHED, reason="queue_timeout") == 1
-        assert server.metric(FINISHED, reason="timeout") == 1
-        assert server.metric(FINISHED, reason="error") == 0
+        assert server.metric(FINISHED, finished_reason="queue_timeout") == 1
+        assert server.metric(FINISHED, finished_reason="timeout") == 1
+        assert server.metric(FINISHED, finished_reason="error") == 0
 
     flags = ("--n-parallel", "1", "--n-ctx", str(ENDLESS_N_CTX), "--preload-model", "endless", *ONE_THREAD)
     limits = ("--queue-timeout", "1", "--request-timeout", "5")

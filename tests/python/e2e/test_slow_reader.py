@@ -80,12 +80,12 @@ def test_a_client_that_never_reads(
 
     with serving(endless_model.parent, *FLAGS, *limits, log_path=tmp_path / "server.log") as server:
         with silent_client(server) as client:
-            server.wait_for_metric("llamad_requests_running", lambda count: count == 1)
+            server.wait_for_metric("llamad_num_requests_running", lambda count: count == 1)
             asyncio.run(neighbours(server))
             server.wait_for_metric(SLOW, lambda count: count == 1, reason=reason)
             server.wait_until_idle()
             with suppress(ConnectionResetError):  # the connection is gone, with what was not sent
                 while client.recv(1 << 16):
                     pass
-        assert "closing the connection of a slow client" in server.log
+        server.wait_for_log("closing the connection of a slow client")
         asyncio.run(neighbours(server))

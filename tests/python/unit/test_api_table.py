@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ class Endpoint:
 
 ENDPOINTS = {
     "Chat completions": Endpoint(
-        parse_chat, CHAT_FIELDS, {"model": "tiny", "messages": [{"role": "user", "content": "Hello"}]}
+        partial(parse_chat, trust_template=True),
+        CHAT_FIELDS,
+        {"model": "tiny", "messages": [{"role": "user", "content": "Hello"}]},
     ),
     "Completions": Endpoint(parse_completion, COMPLETION_FIELDS, {"model": "tiny", "prompt": "Hello"}),
     "Embeddings": Endpoint(parse_embedding, EMBEDDING_FIELDS, {"model": "tiny", "input": "Hello"}),

@@ -267,7 +267,6 @@ def test_thinking() -> None:
         "reasoning_effort": "low",
         "reasoning_format": "deepseek",
         "chat_template_kwargs": {"enable_thinking": False, "x": [1, {"y": None}]},
-        "chat_template": "{{ messages }}",
     }
     assert conversation(**given) == CONVERSATION | given | {"reasoning_format": "auto"}
 

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from llamad.errors import ParameterError
 from llamad.openai.chat_request import parse_chat
+from llamad.openai.messages import MAX_MESSAGES
 
 USER = {"role": "user", "content": "Hi"}
 CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}
@@ -171,6 +172,14 @@ def test_which_last_message_is_continued(last: Any, given: dict[str, Any], conti
     assert conversation(USER, last, **given)["continue_final_message"] is continues
 
 
+def test_an_empty_message_is_continued_as_an_empty_part() -> None:
+    begun = {"role": "assistant", "content": ""}
+    assert conversation(USER, begun)["messages"][-1]["content"] == [{"type": "text", "text": ""}]
+    assert conversation(USER, begun, continue_final_message=False)["messages"][-1] == begun
+    thought = begun | {"reasoning_content": "Hm"}
+    assert conversation(USER, thought)["messages"][-1] == thought
+
+
 @pytest.mark.parametrize(
     ("last", "given", "param"),
     [
@@ -186,3 +195,19 @@ def test_what_cannot_be_continued_is_refused(last: Any, given: dict[str, Any], p
     with pytest.raises(ParameterError) as caught:
         conversation(USER, last, **given)
     assert caught.value.param == param
+
+
+def test_messages_are_bounded() -> None:
+    assert len(conversation(*[USER] * MAX_MESSAGES)["messages"]) == MAX_MESSAGES
+    with pytest.raises(ParameterError, match="1 to 16384 messages") as caught:
+        conversation(*[USER] * (MAX_MESSAGES + 1))
+    assert caught.value.param == "messages"
+
+
+def test_a_template_of_the_request_must_be_trusted() -> None:
+    body = orjson.dumps({"model": "m", "messages": [USER], "chat_template": "{{ messages }}"})
+    with pytest.raises(ParameterError, match="--trust-request-chat-template") as caught:
+        parse_chat(body)
+    assert caught.value.param == "chat_template"
+    trusted = orjson.loads(parse_chat(body, trust_template=True).conversation)
+    assert trusted["chat_template"] == "{{ messages }}"

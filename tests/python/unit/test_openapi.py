@@ -61,7 +61,7 @@ def test_every_field_has_a_sentence_and_every_status_a_meaning(operation: Any) -
     for field in operation.fields:
         assert field_help(operation.endpoint, field.name).endswith(".")
     assert set(operation.errors) <= set(STATUSES)
-    assert bool(operation.fields) == (operation.method == "POST")
+    assert bool(operation.fields) == (operation.method == "POST" and not operation.path.endswith("load"))
 
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS if one.fields], ids=lambda one: one.path)
@@ -70,6 +70,22 @@ def test_examples_fit_their_schema(operation: Any) -> None:
     validator = Draft202012Validator(body["schema"])
     assert validator.is_valid(body["example"])
     assert not validator.is_valid([body["example"]])
+
+
+def test_what_paths_and_queries_may_say_is_described() -> None:
+    described = {
+        (path, one["in"], one["name"], one["required"])
+        for path, methods in DOCUMENT["paths"].items()
+        for operation in methods.values()
+        for one in operation.get("parameters", ())
+    }
+    assert described == {
+        ("/v1/models/{id}", "path", "id", True),
+        ("/v1/models/{id}/load", "path", "id", True),
+        ("/v1/models/{id}/unload", "path", "id", True),
+        ("/v1/models/{id}/unload", "query", "force", False),
+        ("/tokenizer_info", "query", "model", False),
+    }
 
 
 class Page(HTMLParser):
@@ -119,6 +135,7 @@ def test_the_page_shows_every_operation_and_field_and_loads_nothing() -> None:
         for field in operation.fields:
             assert field.name in page.text
     assert "stream_options.include_usage" in page.text
+    assert page.text.count("Parameters") == 4
     assert "import" not in render(DOCUMENT)  # of styles, from elsewhere
 
 
@@ -143,6 +160,8 @@ def test_what_a_document_says_cannot_become_markup() -> None:
         ({"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}, "integer"),
         ({"type": "number", "exclusiveMinimum": 0, "maximum": 1}, "number above 0, at most 1"),
         ({"type": "number", "exclusiveMinimum": 0}, "number above 0"),
+        ({"type": "number", "exclusiveMinimum": 0, "maximum": 1e6}, "number above 0, at most 1,000,000"),
+        ({"type": "number", "minimum": 0.5, "maximum": 2}, "number from 0.5 to 2"),
         ({"type": "string", "minLength": 1, "maxLength": 8}, "string of 1 to 8 characters"),
         ({"anyOf": [{"type": "string"}, {"type": "null"}]}, "string"),
         ({"anyOf": [{"enum": ["a", 1]}, {"type": "null"}]}, '"a" or 1'),

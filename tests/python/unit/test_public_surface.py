@@ -8,7 +8,15 @@ import llamad
 import pytest
 from llamad import errors
 
-SERVER_ONLY = {"SettingsError", "PullError", "UnknownModelError", "ModelLoadingError"}
+SERVER_ONLY = {
+    "LoadFailedError",
+    "MemoryBudgetError",
+    "ModelBusyError",
+    "ModelLoadingError",
+    "PullError",
+    "SettingsError",
+    "UnknownModelError",
+}
 
 
 def test_names_are_sorted_and_unique() -> None:

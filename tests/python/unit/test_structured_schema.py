@@ -55,3 +55,17 @@ def test_valid_values_are_derived_and_others_are_not(case: Case) -> None:
         )
     for value in case.invalid:
         assert not grammar.derives(compact(value)), compact(value)[:200]
+
+
+@pytest.mark.parametrize("begun", ['{"a":', "["])
+@pytest.mark.parametrize("schema", [True, {"type": ["object", "array"]}])
+def test_free_values_nest_only_so_deep(schema: Any, begun: str) -> None:
+    ended = "}" if begun[0] == "{" else "]"
+    grammar = Gbnf(json_schema_grammar(schema, "schema"))
+    for depth, derived in ((1, True), (32, True), (33, False), (400, False)):
+        assert grammar.derives(begun * depth + "0" + ended * depth) == derived
+
+
+def test_what_a_schema_says_nests_without_end() -> None:
+    grammar = Gbnf(json_schema_grammar({"type": "array", "items": {"$ref": "#"}}, "schema"))
+    assert grammar.derives("[" * 400 + "]" * 400)

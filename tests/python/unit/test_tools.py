@@ -8,6 +8,7 @@ import orjson
 import pytest
 from llamad.errors import ParameterError
 from llamad.openai.chat_request import parse_chat
+from llamad.openai.tools import MAX_TOOLS
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 
@@ -152,3 +153,10 @@ def test_a_choice_of_nothing_is_refused(choice: Any, tools: dict[str, Any]) -> N
     with pytest.raises(ParameterError) as caught:
         parsed(tool_choice=choice, **tools)
     assert caught.value.param == "tool_choice"
+
+
+def test_tools_are_bounded() -> None:
+    assert len(parsed(tools=[tool(f"f{index}") for index in range(MAX_TOOLS)])["tools"]) == MAX_TOOLS
+    with pytest.raises(ParameterError, match="at most 1024 tools") as caught:
+        parsed(tools=[tool(f"f{index}") for index in range(MAX_TOOLS + 1)])
+    assert caught.value.param == "tools"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..._engine import Prepared
     from ...engine_protocol import EngineProtocol
     from ...request_options import RequestOptions
+    from ...sampling import SamplingParams
     from ..state import ServerState
 
 
@@ -36,22 +37,26 @@ class ChatEndpoint:
         """Answer a conversation."""
         exchange = exchange_of(request)
         body = await read_json_body(exchange, self._state.body_limits)
-        parsed = await generation.read(parse_chat, body)
+        parse = partial(parse_chat, trust_template=self._state.trust_request_chat_template)
+        parsed = await generation.read(parse, body)
         started = await generation.start(self._state, exchange, parsed, partial(_prepare, parsed))
         (prepared,) = started.prepared
         answering = Answering(parsed, prepared, started.engine.token_pieces)
         if parsed.stream:
             return generation.streamed(exchange, started, _writer(answering, started))
         results = await generation.whole(exchange, started)
-        return json_response(200, whole(answering, results, started.usage(results)))
+        write = partial(whole, answering, results, started.usage(results))
+        return json_response(200, await generation.written(write, parsed, results))
 
 
-async def _prepare(parsed: ChatRequest, engine: EngineProtocol, options: RequestOptions) -> list[Prepared]:
+async def _prepare(
+    parsed: ChatRequest, engine: EngineProtocol, sampling: SamplingParams, options: RequestOptions
+) -> list[Prepared]:
     # A conversation reaches the engine as a prompt, and whatever shapes the answer as a grammar.
     with blaming({"prompt": "messages", "grammar": parsed.constraint_field or "grammar"}):
         return [
             await engine.prepare_chat(
-                parsed.conversation, parsed.sampling, stream=parsed.stream, n=parsed.n, options=options
+                parsed.conversation, sampling, stream=parsed.stream, n=parsed.n, options=options
             )
         ]
 

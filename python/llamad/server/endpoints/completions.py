@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ...engine_protocol import EngineProtocol
     from ...openai.completion_request import CompletionRequest
     from ...request_options import RequestOptions
+    from ...sampling import SamplingParams
     from ..state import ServerState
 
 
@@ -47,13 +48,18 @@ class CompletionsEndpoint:
         results = await generation.whole(exchange, started)
         step = ranking.n_generated
         chosen = [ranking.chosen(results[first : first + step]) for first in range(0, len(results), step)]
-        return json_response(200, whole(answer, chosen, started.usage(results)))
+        write = partial(whole, answer, chosen, started.usage(results))
+        return json_response(200, await generation.written(write, parsed, results))
 
 
 async def _prepare(
-    parsed: CompletionRequest, ranking: Ranking, engine: EngineProtocol, options: RequestOptions
+    parsed: CompletionRequest,
+    ranking: Ranking,
+    engine: EngineProtocol,
+    sampling: SamplingParams,
+    options: RequestOptions,
 ) -> list[Prepared]:
-    params = ranking.params(parsed.sampling)
+    params = ranking.params(sampling)
     prepared = []
     for index, prompt in enumerate(parsed.prompts):
         place = "prompt" if len(parsed.prompts) == 1 else f"prompt[{index}]"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ...openai.embeddings import check_dimensions, embedding_list, parse_embedding
 from ...openai.rerank import parse_rerank, ranking
 from ...results import Usage
+from ..access import require_model
 from ..limits import read_json_body
 from ..routing import Route, exchange_of, json_response
 from . import generation
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ...embedder import Embeddings, Ranking
     from ...openai.embeddings import EmbeddingRequest
     from ...openai.rerank import RerankRequest
+    from ..exchange import Exchange
     from ..state import ServerState
 
 _EMBEDDING_PATHS = ("/v1/embeddings", "/embeddings")
@@ -46,7 +48,8 @@ class EmbeddingsEndpoint:
         body = await read_json_body(exchange, self._state.body_limits)
         wanted = await generation.read(parse_embedding, body)
         exchange.model = wanted.model
-        embeddings = await exchange.watch().until_gone(self._embed(wanted))
+        require_model(exchange, self._state.models, wanted.model)
+        embeddings = await exchange.watch().until_gone(self._embed(exchange, wanted))
         exchange.usage = Usage(sum(embeddings.n_tokens), 0, 0)
         # 2,048 vectors as numbers take 100 ms to write, for which no stream should stand still.
         small = len(wanted.inputs) * len(embeddings.vectors[0]) <= _FEW_NUMBERS
@@ -58,15 +61,16 @@ class EmbeddingsEndpoint:
         exchange = exchange_of(request)
         wanted = await generation.read(parse_rerank, await read_json_body(exchange, self._state.body_limits))
         exchange.model = wanted.model
-        scored = await exchange.watch().until_gone(self._rerank(wanted))
+        require_model(exchange, self._state.models, wanted.model)
+        scored = await exchange.watch().until_gone(self._rerank(exchange, wanted))
         exchange.usage = Usage(sum(scored.n_tokens), 0, 0)
         return json_response(200, ranking(wanted, scored))
 
-    async def _embed(self, wanted: EmbeddingRequest) -> Embeddings:
-        embedder = await self._state.models.get_embedder(wanted.model, "embed")
+    async def _embed(self, exchange: Exchange, wanted: EmbeddingRequest) -> Embeddings:
+        embedder = exchange.hold(await self._state.models.lease(wanted.model, "embed")).engine
         check_dimensions(wanted.dimensions, embedder.info.n_out)
         return await embedder.embed(wanted.inputs)
 
-    async def _rerank(self, wanted: RerankRequest) -> Ranking:
-        embedder = await self._state.models.get_embedder(wanted.model, "rerank")
+    async def _rerank(self, exchange: Exchange, wanted: RerankRequest) -> Ranking:
+        embedder = exchange.hold(await self._state.models.lease(wanted.model, "rerank")).engine
         return await embedder.rerank(wanted.query, wanted.documents)

@@ -13,8 +13,10 @@ from blacksheep import Response, StreamedContent
 from ...choices import Choices
 from ...errors import EngineClosedError, RequestTimeoutError
 from ...openai import sse
+from ...openai.errors import blaming_count
 from ...openai.usage import usage_of
 from ...request_options import RequestOptions
+from ..access import require_model
 from ..client_key import client_key
 from ..routing import report
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from ...engine_protocol import EngineProtocol
     from ...openai.generation_request import GenerationRequest
     from ...results import Result, Usage
+    from ...sampling import SamplingParams
     from ..exchange import Exchange
     from ..state import ServerState
 
@@ -37,7 +40,10 @@ _SMALL_BODY = 1 << 16
 _MARKS_OF_SCHEMAS = (b"response_format", b"json_schema", b"guided_", b"structured_outputs", b"strict")
 """What a body has somewhere if it holds what must be translated into a grammar."""
 
-Prepare = Callable[["EngineProtocol", RequestOptions], Awaitable[Sequence["Prepared"]]]
+_FEW_LOGPROBS = 1 << 12
+"""Are written in a few milliseconds."""
+
+Prepare = Callable[["EngineProtocol", "SamplingParams", RequestOptions], Awaitable[Sequence["Prepared"]]]
 """Turns a request into one prepared prompt or more; each has the same number of choices."""
 
 
@@ -99,18 +105,22 @@ async def start(
         ClientGoneError: the client went away before the request was accepted.
     """
     exchange.model = request.model
+    require_model(exchange, state.models, request.model)
     options = RequestOptions(
         priority=request.priority,
-        client=client_key(exchange.headers, request.user),
+        client=client_key(exchange, request.user),
         cache_salt=request.cache_salt,
         timeout_s=request.timeout,
     )
     watch = exchange.watch()
 
     async def submit() -> Started:
-        engine = await state.models.get(request.model)
-        prepared = await prepare(engine, options)
-        choices = watch.attach(Choices(engine.submit_choices(*prepared)))
+        lease = exchange.hold(await state.models.lease(request.model, "generate"))
+        engine = lease.engine
+        prepared = await prepare(engine, request.sampling_with(lease.sampling), options)
+        with blaming_count(request.counting_field, sum(one.n for one in prepared)):
+            exchange.submitting(sum(one.n_prompt_tokens for one in prepared))
+            choices = watch.attach(Choices(engine.submit_choices(*prepared)))
         return Started(engine, prepared, choices)
 
     return await watch.until_gone(submit())
@@ -119,17 +129,28 @@ async def start(
 async def whole(exchange: Exchange, started: Started) -> list[Result]:
     """Wait for the results of all choices, in order."""
     try:
-        results = _uncut(await started.choices.wait())
+        results = await started.choices.wait()
     except RequestTimeoutError as error:
         _note_partial(exchange, error)
         raise
-    exchange.usage = started.usage(results)
+    exchange.note(results, started.usage(results))
+    _uncut(results)
     exchange.ttft_s = min(result.timings.ttft_s for result in results)
     return results
 
 
+async def written(write: Callable[[], bytes], request: GenerationRequest, results: Sequence[Result]) -> bytes:
+    """Write a whole answer, on a thread where it tells the log-probabilities of many tokens."""
+    top = request.sampling.logprobs
+    n_tokens = sum(len(result.token_ids) + len(result.prompt_logprobs or ()) for result in results)
+    if top is None or n_tokens * (top + 1) <= _FEW_LOGPROBS:
+        return write()
+    return await asyncio.to_thread(write)
+
+
 def streamed(exchange: Exchange, started: Started, writer: StreamWriter) -> Response:
     """Answer with server-sent events."""
+    exchange.streamed = True
     headers = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
     events = partial(_events, exchange, started, writer)
     return Response(200, headers, StreamedContent(b"text/event-stream; charset=utf-8", events))
@@ -145,22 +166,24 @@ async def _events(exchange: Exchange, started: Started, writer: StreamWriter) ->
             if chunks:
                 exchange.first_text()
                 yield chunks
-        results = _uncut([choices.results[index] for index in range(len(choices))])
+        results = [choices.results[index] for index in range(len(choices))]
+        usage = started.usage(results)
+        exchange.note(results, usage)
+        _uncut(results)
     except Exception as error:  # noqa: BLE001 - a stream that has begun can only end with an event
         _note_partial(exchange, error)
-        yield sse.event(report(error, exchange.request_id).body())
+        exchange.error = report(error, exchange.request_id)
+        yield sse.event(exchange.error.body())
     else:
-        exchange.usage = started.usage(results)
-        yield writer.last(exchange.usage)
+        yield writer.last(usage)
 
 
 def _note_partial(exchange: Exchange, error: Exception) -> None:
     if isinstance(error, RequestTimeoutError) and error.partial is not None:
-        exchange.usage = error.partial.usage
+        exchange.note([error.partial], error.partial.usage)
 
 
-def _uncut(results: list[Result]) -> list[Result]:
-    """Return the results; raise an `EngineClosedError` if one is cut off and must not pass for an answer."""
+def _uncut(results: list[Result]) -> None:
+    """Raise an `EngineClosedError` if one of them is cut off and must not pass for an answer."""
     if any(result.finish_reason == "cancelled" for result in results):
         raise EngineClosedError("the generation was cancelled")
-    return results

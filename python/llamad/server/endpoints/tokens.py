@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -12,15 +14,22 @@ import orjson
 from ...errors import ParameterError
 from ...openai.errors import blaming
 from ...openai.token_requests import parse_apply_template, parse_detokenize, parse_tokenize
+from ..access import require_model, visible
 from ..limits import read_json_body
 from ..routing import Route, exchange_of, json_response
+from . import generation
 
 if TYPE_CHECKING:
     from blacksheep import Request, Response
 
-    from ...engine_protocol import EngineProtocol
+    from ...engine_protocol import EmbedderProtocol, EngineProtocol
+    from ...openai.logprobs import Pieces
+    from ...openai.token_requests import TokenizeRequest
     from ..exchange import Exchange
     from ..state import ServerState
+
+_FEW_TOKENS = 1 << 13
+"""Are written in a few milliseconds, with their texts."""
 
 
 class TokensEndpoint:
@@ -46,27 +55,22 @@ class TokensEndpoint:
     async def tokenize(self, request: Request) -> Response:
         """Turn a text into token ids."""
         exchange = exchange_of(request)
-        wanted = parse_tokenize(await read_json_body(exchange, self._state.body_limits))
-        engine = await self._engine(exchange, wanted.model)
+        body = await read_json_body(exchange, self._state.body_limits)
+        wanted = await generation.read(parse_tokenize, body)
+        engine = await self._tokenizer(exchange, wanted.model)
+        pieces_of = _pieces_of(engine, wanted) if wanted.with_pieces else None
         tokens = await engine.tokenize(
             wanted.text, add_special=wanted.add_special, parse_special=wanted.parse_special
         )
-        pieces = engine.token_pieces(tokens) if wanted.with_pieces else []
-        answer: dict[str, Any] = {"tokens": tokens}
-        if wanted.counted:
-            texts = [piece.decode(errors="replace") for piece in pieces] if wanted.with_pieces else None
-            answer |= {"count": len(tokens), "max_model_len": engine.info.n_ctx, "token_strs": texts}
-        elif wanted.with_pieces:
-            answer["tokens"] = [
-                {"id": token, "piece": _piece(piece)} for token, piece in zip(tokens, pieces, strict=True)
-            ]
-        return json_response(200, orjson.dumps(answer))
+        write = partial(_tokenized, wanted, tokens, engine.info.n_ctx, pieces_of)
+        return json_response(200, write() if len(tokens) <= _FEW_TOKENS else await asyncio.to_thread(write))
 
     async def detokenize(self, request: Request) -> Response:
         """Turn token ids into text, control tokens written out."""
         exchange = exchange_of(request)
-        model, tokens = parse_detokenize(await read_json_body(exchange, self._state.body_limits))
-        engine = await self._engine(exchange, model)
+        body = await read_json_body(exchange, self._state.body_limits)
+        model, tokens = await generation.read(parse_detokenize, body)
+        engine = await self._tokenizer(exchange, model)
         with blaming({"token_ids": "tokens"}):
             text = await engine.detokenize(tokens, special=True)
         # llama-server's clients read the one, vLLM's the other.
@@ -75,7 +79,9 @@ class TokensEndpoint:
     async def apply_template(self, request: Request) -> Response:
         """Turn a conversation into the prompt that the model's chat template makes of it."""
         exchange = exchange_of(request)
-        model, conversation = parse_apply_template(await read_json_body(exchange, self._state.body_limits))
+        body = await read_json_body(exchange, self._state.body_limits)
+        parse = partial(parse_apply_template, trust_template=self._state.trust_request_chat_template)
+        model, conversation = await generation.read(parse, body)
         engine = await self._engine(exchange, model)
         return json_response(200, orjson.dumps({"prompt": await engine.apply_template(conversation.json)}))
 
@@ -86,15 +92,57 @@ class TokensEndpoint:
         return json_response(200, orjson.dumps({"bos_token": info.bos_token, "eos_token": info.eos_token}))
 
     async def _engine(self, exchange: Exchange, model: str | None) -> EngineProtocol:
-        """Return the engine of a model, or of the only one there is, as llama-server's clients expect."""
+        """Return the engine of a model that generates text."""
+        named = await self._named(exchange, model)
+        return await exchange.watch().until_gone(self._lease(exchange, named))
+
+    async def _lease(self, exchange: Exchange, model: str) -> EngineProtocol:
+        return exchange.hold(await self._state.models.lease(model, "generate")).engine
+
+    async def _tokenizer(self, exchange: Exchange, model: str | None) -> EngineProtocol | EmbedderProtocol:
+        """Return the engine of a model of any kind."""
+        named = await self._named(exchange, model)
+        return await exchange.watch().until_gone(self._lease_any(exchange, named))
+
+    async def _lease_any(self, exchange: Exchange, model: str) -> EngineProtocol | EmbedderProtocol:
+        models = self._state.models
+        known = {entry.id: entry.metadata for entry in await models.read_entries()}.get(model)
+        if known is None or known.kind == "generate":
+            return exchange.hold(await models.lease(model, "generate")).engine
+        return exchange.hold(await models.lease(model, known.kind)).engine
+
+    async def _named(self, exchange: Exchange, model: str | None) -> str:
+        """Return the model's id, or that of the only one there is, as llama-server's clients expect."""
         if model is None:
-            entries = self._state.models.entries()
+            entries = visible(exchange, await self._state.models.read_entries())
             if len(entries) != 1:
                 message = f"'model' is required, since this server has {len(entries)} models"
                 raise ParameterError(message, param="model")
             model = entries[0].id
         exchange.model = model
-        return await exchange.watch().until_gone(self._state.models.get(model))
+        require_model(exchange, self._state.models, model)
+        return model
+
+
+def _pieces_of(engine: EngineProtocol | EmbedderProtocol, wanted: TokenizeRequest) -> Pieces:
+    pieces_of: Pieces | None = getattr(engine, "token_pieces", None)
+    if pieces_of is None:
+        field = "return_token_strs" if wanted.counted else "with_pieces"
+        raise ParameterError(f"'{field}' needs a model that generates text", param=field)
+    return pieces_of
+
+
+def _tokenized(wanted: TokenizeRequest, tokens: list[int], n_ctx: int, pieces_of: Pieces | None) -> bytes:
+    pieces = None if pieces_of is None else pieces_of(tokens)
+    answer: dict[str, Any] = {"tokens": tokens}
+    if wanted.counted:
+        texts = None if pieces is None else [piece.decode(errors="replace") for piece in pieces]
+        answer |= {"count": len(tokens), "max_model_len": n_ctx, "token_strs": texts}
+    elif pieces is not None:
+        answer["tokens"] = [
+            {"id": token, "piece": _piece(piece)} for token, piece in zip(tokens, pieces, strict=True)
+        ]
+    return orjson.dumps(answer)
 
 
 def _piece(piece: bytes) -> str | list[int]:
