@@ -64,6 +64,46 @@ TEST("classes of characters") {
     CHECK_EQ(read(automaton, "cb"), "b");
 }
 
+TEST("characters beyond ASCII") {
+    // root ::= [à-ïα] | [^0-ωа] "x" | .
+    GrammarAutomaton automaton({{character(0xE0), up_to(0xEF), also(0x3B1), kOr, no('0'), up_to(0x3C9),
+                                 also(0x430), character('x'), kOr, kAny, kEnd}},
+                               0);
+    const auto after = [&](char32_t c) {
+        const State state = automaton.after(automaton.start(), c);
+        return std::string(automaton.may_end(state) ? "end" : "") +
+               (automaton.after(state, 'x') == GrammarAutomaton::kDead ? "" : "x");
+    };
+    for (const char32_t c : {0xDF, 0xE0, 0xE8, 0xEF, 0xF0, 0x3B0, 0x3B1, 0x3B2, 0x3C9, 0x430}) {
+        CHECK_EQ(after(c), "end");
+    }
+    for (const char32_t c : {0x3CA, 0x42F, 0x431, 0x10FFFF}) {
+        CHECK_EQ(after(c), "endx");
+    }
+    GrammarAutomaton letters({{character(0xE0), up_to(0xEF), also(0x3B1), kEnd}}, 0);
+    for (const char32_t c : {0x80, 0xDF, 0xF0, 0x3B0, 0x3B2, 0x10FFFF}) {
+        CHECK(letters.after(letters.start(), c) == GrammarAutomaton::kDead);
+    }
+    for (const char32_t c : {0xE0, 0xEF, 0x3B1}) {
+        CHECK(letters.may_end(letters.after(letters.start(), c)));
+    }
+}
+
+TEST("many words to choose from, and every character of a large vocabulary to try") {
+    Rule words;
+    for (char32_t word = 0; word < 2000; ++word) {
+        words.insert(words.end(), {character('a' + (word % 26)), character(0x4E00 + word), kOr});
+    }
+    words.back() = kEnd;
+    GrammarAutomaton automaton({words}, 0);
+    const State a = automaton.after(automaton.start(), 'a');
+    for (char32_t c = 0x4E00; c < 0x9FFF; ++c) {
+        CHECK(automaton.after(automaton.start(), c) == GrammarAutomaton::kDead);
+        const bool is_word = c - 0x4E00 < 2000 && (c - 0x4E00) % 26 == 0;
+        CHECK_EQ(automaton.may_end(automaton.after(a, c)), is_word);
+    }
+}
+
 TEST("a range is taken where one character of it is") {
     // root ::= [^a-cx-z] | [5]
     GrammarAutomaton automaton({{no('x'), up_to('z'), also('a'), up_to('c'), kEnd}}, 0);

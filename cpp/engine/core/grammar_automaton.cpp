@@ -153,11 +153,49 @@ GrammarAutomaton::State GrammarAutomaton::opened() {
     return entry->second;
 }
 
+// A large vocabulary has many thousands of characters, and a list of words to choose from as many stacks.
+void GrammarAutomaton::classify_characters(State state) {
+    StateData &data = states_[state];
+    std::vector<char32_t> begins{static_cast<char32_t>(data.ascii.size())};
+    const auto begin_at = [&begins](char32_t character) {
+        if (character > begins.front()) {
+            begins.push_back(character);
+        }
+    };
+    for (const Node stack : data.stacks) {
+        if (!is_text(stack)) {
+            continue;
+        }
+        const std::uint32_t terminal = nodes_[stack].element;
+        const std::uint32_t end = behind_[terminal];
+        charge(1 + ((end - terminal) / kRangesPerWork));
+        for (std::uint32_t i = terminal; i < end; ++i) {
+            begin_at(elements_[i].value); // the end of a range, too: one class more does no harm
+            begin_at(elements_[i].value + 1);
+        }
+    }
+    std::sort(begins.begin(), begins.end());
+    begins.erase(std::unique(begins.begin(), begins.end()), begins.end());
+    charge(begins.size());
+    data.after_class.assign(begins.size(), kUnknown);
+    data.classes.assign(begins.begin(), begins.end());
+}
+
+std::size_t GrammarAutomaton::class_of(State state, char32_t character) {
+    if (states_[state].classes.empty()) {
+        classify_characters(state);
+    }
+    const std::vector<char32_t> &classes = states_[state].classes;
+    const auto after = std::upper_bound(classes.begin(), classes.end(), character);
+    return static_cast<std::size_t>(after - classes.begin()) - 1;
+}
+
 GrammarAutomaton::State GrammarAutomaton::after(State state, char32_t character) {
+    const bool is_ascii = character < states_[state].ascii.size();
+    const std::size_t index = is_ascii ? character : class_of(state, character);
     const auto known = [&]() -> State & {
         StateData &data = states_[state];
-        return character < data.ascii.size() ? data.ascii[character]
-                                             : data.others.try_emplace(character, kUnknown).first->second;
+        return is_ascii ? data.ascii[index] : data.after_class[index];
     };
     if (known() != kUnknown) {
         return known();

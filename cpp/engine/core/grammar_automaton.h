@@ -73,7 +73,9 @@ class GrammarAutomaton {
 
         std::vector<Node> stacks; // in ascending order
         std::array<State, 128> ascii{};
-        std::unordered_map<char32_t, State> others;
+        // Further characters that no stack tells apart are one class; known once one of them is asked for.
+        std::vector<char32_t> classes; // where each begins, in ascending order
+        std::vector<State> after_class;
     };
     static constexpr State kUnknown = 0xFFFFFFFF;
     static constexpr std::size_t kManyNodes = 1 << 16;
@@ -84,6 +86,8 @@ class GrammarAutomaton {
     bool is_text(Node stack) const;
     void add_rule(const std::vector<GrammarElement> &rule);
     bool matches(std::uint32_t terminal, char32_t low, char32_t high);
+    void classify_characters(State state);
+    std::size_t class_of(State state, char32_t character);
     Node push(std::uint32_t element, Node below);
     void open(Node stack);
     State opened();

@@ -51,11 +51,22 @@ std::uintmax_t size_of_file(const std::string &path) {
     return size;
 }
 
+// Nothing multiplies weights of the types that ggml has for intermediate results: it would call what is not
+// there.
+void check_type(const gguf_context *gguf, std::int64_t tensor, const std::string &path) {
+    const ggml_type type = gguf_get_tensor_type(gguf, tensor);
+    if (type == GGML_TYPE_Q8_1 || type == GGML_TYPE_Q8_K) {
+        throw InvalidModelError(path + " cannot be used: " + gguf_get_tensor_name(gguf, tensor) +
+                                " has the type " + ggml_type_name(type) + ", which is not one of weights");
+    }
+}
+
 void check_part(const std::string &path) {
     const GgufPtr gguf = open_gguf(path);
     const std::uintmax_t size = size_of_file(path);
     std::uintmax_t end = gguf_get_data_offset(gguf.get());
     for (std::int64_t i = 0; i < gguf_get_n_tensors(gguf.get()); ++i) {
+        check_type(gguf.get(), i, path);
         end = std::max<std::uintmax_t>(end, gguf_get_data_offset(gguf.get()) +
                                                 gguf_get_tensor_offset(gguf.get(), i) +
                                                 gguf_get_tensor_size(gguf.get(), i));

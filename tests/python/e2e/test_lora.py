@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from gguf import GGMLQuantizationType
 from llamad import AsyncEngine, Engine, ModelLoadError, ParameterError, _engine
 
 from tests.python.support import damaged_gguf
@@ -92,6 +93,10 @@ def write_hostile(kind: str, writer: GGUFWriter) -> None:
         a = a.astype(np.int32)
     elif kind == "ranks":
         b = np.ones((64, RANK + 1), dtype=np.float32)
+    elif kind == "intermediate":
+        blocks = np.zeros((RANK, 292), dtype=np.uint8)
+        writer.add_tensor(f"{name}.lora_a", blocks, raw_dtype=GGMLQuantizationType.Q8_K)
+        return
     elif kind == "cube":
         a = np.ones((2, RANK, 64), dtype=np.float32)
     writer.add_tensor(f"{name}.lora_a", a)
@@ -106,6 +111,7 @@ def write_hostile(kind: str, writer: GGUFWriter) -> None:
     [
         ("invocation", "not supported"),
         ("integers", "cannot be multiplied"),
+        ("intermediate", "not one of weights"),
         ("ranks", "shape"),
         ("cube", "shape"),
         ("lonely", "has no blk.0.attn_q.weight.lora_b"),
