@@ -96,11 +96,13 @@ class LeastRecentlyUsed(Policy):
         """Decide; there is one that is wanted, since the door lets in one at a time."""
         free = less(capacity, *(one.cost for one in residents))
         if not wanted or fits(wanted[0].cost, free):
-            return Plan(tuple(one.id for one in wanted[:1]), {}, {}, frozenset(), None)
+            loading = wanted[:1]
+            left = less(free, *(one.cost for one in loading))
+            return Plan(tuple(one.id for one in loading), {}, {}, frozenset(), None, left)
         idle = [one for one in residents if one.state == "loaded" and not one.busy]
         going = any(one.state == "unloading" for one in residents)
         victims = [] if going else sorted(idle, key=lambda one: one.idle_since)[:1]
-        return Plan((), {one.id: "room" for one in victims}, {}, frozenset(), None)
+        return Plan((), {one.id: "room" for one in victims}, {}, frozenset(), None, free)
 
 
 async def run(model: Path, workload: Workload, *, in_order: bool) -> Outcome:

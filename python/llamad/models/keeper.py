@@ -142,7 +142,7 @@ class Keeper:
             self.waiting.fail(model_id, error)
         for model_id, reason in plan.unload.items():
             self.unload(self.instances[model_id], reason)
-        self._load_all([needs[model_id] for model_id in plan.load])
+        self._load_all([needs[model_id] for model_id in plan.load], plan.left[self.budget.pool])
         self._admit()
         if self._wake is not None:
             self._wake.cancel()
@@ -224,22 +224,23 @@ class Keeper:
             load_s=self._last_load_s.get(model_id, 0.0),
         )
 
-    def _load_all(self, needs: Sequence[Need]) -> None:
-        """Begin to load models that fit together; their caches share what is left."""
+    def _load_all(self, needs: Sequence[Need], left: int) -> None:
+        """Begin to load models that fit together; their caches share what is left, and promised to nobody."""
         for need in needs:
             self.failures.pop(need.definition.id, None)
             self.instances[need.definition.id] = Instance(need, need.cost(self.budget))
         for need in needs:
             instance = self.instances[need.definition.id]
-            mib = self._cache_mib(need)
+            mib = self._cache_mib(need, left)
+            left -= (mib - max(0, need.cache_mib)) << 20
             instance.cost = need.cost(self.budget, mib)
             instance.task = asyncio.create_task(self._load(instance, mib))
 
-    def _cache_mib(self, need: Need) -> int:
+    def _cache_mib(self, need: Need, most: int) -> int:
         if need.cache_mib != AUTOMATIC:
             return need.cache_mib
         used = total(instance.cost for instance in self.instances.values())
-        left = less(self.budget.capacity, used)[self.budget.pool]
+        left = min(most, less(self.budget.capacity, used)[self.budget.pool])
         others = [
             self._needs.size(definition)
             for model_id, definition in self._catalogue.definitions().items()

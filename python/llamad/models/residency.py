@@ -109,6 +109,7 @@ class Plan:
         refused: wanted models that never fit -> what the pinned ones leave to them.
         draining: residents that get no new requests.
         wake_at: when to decide again if nothing happens before; None: not by itself.
+        left: what will be free once all this is done, less what is promised to those who wait.
     """
 
     load: tuple[str, ...]
@@ -116,6 +117,7 @@ class Plan:
     refused: Mapping[str, Cost]
     draining: frozenset[str]
     wake_at: float | None
+    left: Cost
 
 
 def total(costs: Iterable[Cost]) -> dict[str, int]:
@@ -183,7 +185,8 @@ class _Decision:
         for one in sorted(wanted, key=lambda one: one.since):
             self._place(one)
         wake_at = None if math.isinf(self._wake_at) else self._wake_at
-        return Plan(tuple(self._load), self._unload, self._refused, frozenset(self._draining), wake_at)
+        draining = frozenset(self._draining)
+        return Plan(tuple(self._load), self._unload, self._refused, draining, wake_at, self._coming)
 
     def _retire(self) -> None:
         """Rule 1."""

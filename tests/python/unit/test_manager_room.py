@@ -162,6 +162,27 @@ def test_caches_share_what_is_left_and_keep_no_other_model_out(tmp_path: Path) -
     run(scenario)
 
 
+def test_caches_take_nothing_of_what_is_promised_to_a_model_that_waits(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        house = House(tmp_path, budget=10 * GIB, prefix_cache_mib=-1)
+        house.loader.sizes["a"] = 17 * GIB // 2
+        leases = [await house.load("b"), await house.load("c")]
+        waiter = house.ask("a")
+        await house.settle("a")
+        await house.time.advance(2.0)
+        await house.load("d")
+        for lease in leases:
+            lease.release()
+        # Though requests use "d", which has come later.
+        await house.loader.loads(4)
+        assert house.loader.started[3] == "a"
+        house.loader.finish()
+        await waiter
+        assert house.there() == {"a", "d"}
+
+    run(scenario)
+
+
 def test_a_cache_of_a_given_size_is_part_of_the_need(tmp_path: Path) -> None:
     async def scenario() -> None:
         house = House(tmp_path, budget=2 * GIB, prefix_cache_mib=1024)

@@ -38,14 +38,21 @@ class Told(Notifier):
         self.messages.append(lines[0])
 
 
+async def take(_: Settings) -> None:
+    """Take what there is, which is nothing."""
+
+
 class Server:
     """A reloader with sources that the test writes."""
 
-    def __init__(self, settings: Settings, *parts: Part) -> None:
+    def __init__(self, settings: Settings, part: Part | None = None) -> None:
         self.source: Settings | Exception = settings
         self.state = ServerState(cast("Any", None), max_body_bytes=settings.max_body_mib << 20)
+        self.state.ready = True
         self.notifier = Told()
-        self.reloader = Reloader(settings, self._reread, self.state, parts, self.notifier)
+        self.reloader = Reloader(
+            settings, self._reread, self.state, part or (frozenset(), take), self.notifier
+        )
 
     def _reread(self) -> Settings:
         if isinstance(self.source, Exception):
@@ -79,7 +86,7 @@ def test_what_cannot_change_is_named_and_stays(caplog: pytest.LogCaptureFixture)
     assert (server.reloader.settings.port, server.reloader.settings.lameduck) == (1, 5.0)
 
 
-def test_parts_get_theirs_at_every_reload() -> None:
+def test_part_gets_its_settings_at_every_reload() -> None:
     """What settings name, such as a file of keys, may have changed though they have not."""
     told: list[Settings] = []
 
@@ -93,18 +100,12 @@ def test_parts_get_theirs_at_every_reload() -> None:
 
 
 def test_part_that_refuses_leaves_the_settings_as_they_were() -> None:
-    told: list[Settings] = []
-
-    async def apply(settings: Settings) -> None:
-        told.append(settings)
-
     async def refuse(_: Settings) -> None:
         raise SettingsError("no such file")
 
-    server = Server(Settings(), (frozenset({"keep_alive"}), apply), (frozenset({"api_key"}), refuse))
+    server = Server(Settings(), (frozenset({"api_key"}), refuse))
     with pytest.raises(SettingsError):
-        server.reload(api_key=("new",), keep_alive=1.0, max_body_mib=1)
-    assert [one.keep_alive for one in told] == [1.0, Settings().keep_alive]
+        server.reload(api_key=("new",), max_body_mib=1)
     assert server.reloader.settings == Settings()
     assert server.state.body_limits.most_bytes == Settings().max_body_mib << 20
 
@@ -150,3 +151,16 @@ def test_server_that_drains_is_not_told_to_be_ready_again() -> None:
 
     asyncio.run(scenario())
     assert server.notifier.messages == ["RELOADING=1"]
+
+
+def test_server_that_still_preloads_is_not_told_to_be_ready() -> None:
+    server = Server(Settings())
+    server.state.ready = False
+    server.source = Settings(lameduck=1.0)
+
+    async def scenario() -> None:
+        await ask_and_wait(server, lambda: server.reloader.settings.lameduck == 1.0)
+        await asyncio.sleep(0)
+
+    asyncio.run(scenario())
+    assert server.notifier.messages == []

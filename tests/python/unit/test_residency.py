@@ -36,7 +36,7 @@ def test_sums_of_costs() -> None:
 
 
 def test_nothing_to_do() -> None:
-    assert decide([resident("a", busy=True)]) == Plan((), {}, {}, frozenset(), None)
+    assert decide([resident("a", busy=True)]) == Plan((), {}, {}, frozenset(), None, {"host": 1})
 
 
 def test_1_an_idle_model_goes_when_its_keep_alive_is_over_and_not_before() -> None:

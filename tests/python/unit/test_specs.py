@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -189,3 +190,22 @@ def test_something_that_is_not_a_file_is_a_problem(put: Put) -> None:
     found = scan(directory)
     assert list(found.models) == ["a"]
     assert found.problems == ("pipe.gguf: not a file",)
+
+
+def test_a_folder_that_may_be_listed_but_not_entered_hides_no_other_model() -> None:
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        directory = Path(name)
+        (directory / "a.gguf").write_bytes(b"x")
+        (directory / "locked" / "below").mkdir(parents=True)
+        directory.chmod(0o755)
+        (directory / "locked").chmod(0o444)
+        try:
+            if user == 0:  # who may enter everything
+                os.seteuid(65534)
+            found = scan(directory)
+        finally:
+            os.seteuid(user)
+            (directory / "locked").chmod(0o755)
+    assert list(found.models) == ["a"]
+    assert found.problems == ("locked/below: Permission denied",)

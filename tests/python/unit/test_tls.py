@@ -96,11 +96,11 @@ def test_a_key_without_a_certificate(files: Path) -> None:
 def test_certificates_change_without_a_restart(files: Path) -> None:
     gate = Gate(settings_of(files, "one.pem", "one.key"))
     context = gate.tls
-    gate.reload(settings_of(files, "two.pem", "two.key"))
+    gate.prepare(settings_of(files, "two.pem", "two.key"))()
     assert gate.tls is context
     with pytest.raises(SettingsError, match="not the certificate's"):
-        gate.reload(settings_of(files, "two.pem", "one.key"))
+        gate.prepare(settings_of(files, "two.pem", "one.key"))
     with pytest.raises(SettingsError, match="cannot be turned on or off"):
-        gate.reload(Settings())
+        gate.prepare(Settings())
     with pytest.raises(SettingsError, match="cannot be turned on or off"):
-        Gate(Settings()).reload(settings_of(files, "one.pem", "one.key"))
+        Gate(Settings()).prepare(settings_of(files, "one.pem", "one.key"))
