@@ -40,7 +40,7 @@ def require_admin(exchange: Exchange) -> None:
     raise RefusedError(invalid(403, "admin_key_required", message))
 
 
-def require_model(exchange: Exchange, models: Models, name: str) -> None:
+async def require_model(exchange: Exchange, models: Models, name: str) -> None:
     """Check that a request may use the model of this name, before it is asked for.
 
     A key for some models is told of the others neither that they are there nor that they are not.
@@ -52,20 +52,24 @@ def require_model(exchange: Exchange, models: Models, name: str) -> None:
     key = exchange.key
     if key is None or key.unrestricted:
         return
-    entries = models.entries()
-    meant = [_names(entry) for entry in entries if name in _names(entry)]
+    # One that is not there may have come since somebody looked.
+    meant = _called(name, models.entries()) or _called(name, await models.read_entries())
     if not all(key.may_use(names) for names in meant or [(name,)]):
         shown = name if len(name) <= 60 else name[:60] + "…"
         message = f"this API key is not for the model {shown!r}; GET /v1/models lists those that it may use"
         raise RefusedError(invalid(403, "model_not_found", message, "model"))
     if not meant:
-        raise UnknownModelError(name, [one.id for one in visible(exchange, entries)])
+        raise UnknownModelError(name, [one.id for one in visible(exchange, models.entries())])
 
 
 def visible(exchange: Exchange, entries: Iterable[ModelEntry]) -> list[ModelEntry]:
     """Return the models that a request may know of."""
     key = exchange.key
     return [entry for entry in entries if key is None or key.may_use(_names(entry))]
+
+
+def _called(name: str, entries: Iterable[ModelEntry]) -> list[tuple[str, ...]]:
+    return [_names(entry) for entry in entries if name in _names(entry)]
 
 
 def _names(entry: ModelEntry) -> tuple[str, ...]:

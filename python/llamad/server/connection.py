@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from ..openai.errors import WireError, invalid
@@ -126,7 +127,7 @@ class Connection(HttpToolsProtocol):
         if self._refused:
             return
         was_within, self._body_came = self._in_head or self._in_body, False
-        super().data_received(data)
+        self._parse(data)
         if self.transport.is_closing() or self._refused:
             return
         # What the parser holds of a header that it has not seen the end of, or of a trailer behind the body.
@@ -137,6 +138,25 @@ class Connection(HttpToolsProtocol):
                 return
         if self._timer is None and not self._answering and not self._in_body:
             self._start_timer(self._limits.header_s, self._head_is_late)
+
+    def _parse(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self.parser.get_method() == b"CONNECT":
+                self.send_400_response("this server is no proxy")
+            else:
+                self._parse(self._head_without_offer() + data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("this is not a request of HTTP/1.1")
+
+    def _head_without_offer(self) -> bytes:
+        # Behind an offer the parser takes no body, and Java's clients offer HTTP/2 with whatever they send.
+        version = self.parser.get_http_version().encode()
+        lines = [b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%s: %s" % (name, value) for name, value in self.headers if name != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
 
     def on_message_begin(self) -> None:
         """Begin a request, and let it know its connection."""
@@ -158,6 +178,8 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start to answer, or note what is to be answered next."""
+        if self.parser.should_upgrade():
+            return  # `_parse` parses it again
         if len(self.pipeline) >= _MOST_PIPELINED:
             raise ValueError("too many requests are sent before the answers are read")
         self._in_head, self._in_body = False, True
@@ -178,6 +200,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Note the end of a request."""
+        if self.parser.should_upgrade():
+            return
         self._in_body = False
         self._stop_timer()
         super().on_message_complete()
@@ -194,9 +218,6 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP, or more than is allowed; uvicorn calls this where the parser fails."""
         self._refuse(self._refusal or invalid(400, "invalid_http", msg))
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: to offer another protocol is no fault, and uvicorn's advice would not help."""
 
     @property
     def _answering(self) -> bool:

@@ -115,8 +115,8 @@ class Exchange:
         if self.ttft_s is None:
             self.ttft_s = time.perf_counter() - self.started
 
-    def submitting(self, n_prompt_tokens: int) -> None:
-        """Note that the engine gets it now."""
+    def note_submitted(self, n_prompt_tokens: int) -> None:
+        """Note that the engine has just accepted it."""
         self.submitted = time.perf_counter()
         self.n_prompt_tokens = n_prompt_tokens
 

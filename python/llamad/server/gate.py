@@ -37,7 +37,7 @@ AT_RUN_TIME = frozenset(
     {"api_key", "api_key_file", "admin_key", "cors_origin", "allowed_host"}
     | {"ssl_certfile", "ssl_keyfile", "ssl_keyfile_password"}
 )
-"""The settings that `Gate.reload` applies."""
+"""The settings that `Gate.prepare` takes."""
 
 _BYTES_PER_TOKEN = 4
 """Of a request's body, for an estimate until its tokens are counted."""
@@ -67,8 +67,10 @@ class Gate:
         self.tls = make_context(settings)
         self._use(settings, load_keys(settings))
 
-    def reload(self, settings: Settings) -> None:
-        """Go on with other rules; what was let in stays in, and what keys have used is remembered.
+    def prepare(self, settings: Settings) -> Callable[[], None]:
+        """Check other rules, and return what puts them in force.
+
+        What was let in stays in then, and what keys have used is remembered.
 
         Raises:
             SettingsError: as at the start, or TLS was turned on or off; all stays as it was.
@@ -78,8 +80,13 @@ class Gate:
         keys = load_keys(settings)
         if self.tls is not None:
             make_context(settings)  # may fail, and then the files in use stay in use
-            load_chain(self.tls, settings)
-        self._use(settings, keys)
+
+        def use() -> None:
+            if self.tls is not None:
+                load_chain(self.tls, settings)
+            self._use(settings, keys)
+
+        return use
 
     def _use(self, settings: Settings, keys: Keys) -> None:
         loopback = is_loopback(settings.host)

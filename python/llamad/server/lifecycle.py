@@ -103,8 +103,8 @@ class _Lifecycle:
             trust_request_chat_template=settings.trust_request_chat_template,
         )
         self._notifier = Notifier(os.environ)
-        parts = ((RELOADABLE, models.reload), (gate.AT_RUN_TIME, self._reload_gate))
-        self._reloader = Reloader(settings, reread, self._state, parts, self._notifier)
+        part = (RELOADABLE | gate.AT_RUN_TIME, self._reload)
+        self._reloader = Reloader(settings, reread, self._state, part, self._notifier)
         self._tracing = make_tracing(os.environ)
         if self._tracing is not None:
             self._state.trace = self._tracing.record
@@ -125,8 +125,11 @@ class _Lifecycle:
         try:
             async with AsyncExitStack() as listeners:
                 await self._listen(listeners)
-                await self._live()
-                await self._die()
+                try:
+                    await self._live()
+                finally:  # where preloading fails, too, other models may be at work
+                    self._state.draining = True
+                    await self._die()
         except LlamadError as error:
             print(f"llamad: {error}", file=sys.stderr, flush=True)
             return 1
@@ -205,8 +208,10 @@ class _Lifecycle:
             for exchange in list(state.live):
                 exchange.abort()
 
-    async def _reload_gate(self, settings: Settings) -> None:
-        self._state.gate.reload(settings)
+    async def _reload(self, settings: Settings) -> None:
+        use = self._state.gate.prepare(settings)
+        await self._models.reload(settings)  # refuses before it changes anything
+        use()
 
     async def _close_models(self) -> None:
         try:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from ..errors import LlamadError
 from . import logs
+from .health import is_ready
 from .limits import BodyLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from ..settings import Settings
     from .notify import Notifier
@@ -35,8 +36,9 @@ AT_RUN_TIME = frozenset(
 """Settings that this module applies itself."""
 
 Part = tuple["frozenset[str]", "Callable[[Settings], Awaitable[None]]"]
-"""The settings that some other part of the server can change in a running server, and how it is told of
-all of them; called at each reload, since what the settings name, such as a file, may have changed."""
+"""The settings that the rest of the server can change while it runs, and how it is told of all of them;
+called at each reload, since what the settings name, such as a file, may have changed. It takes them or raises
+a `LlamadError` and stays as it was."""
 
 _logger = logging.getLogger("llamad.server")
 
@@ -48,7 +50,7 @@ class Reloader:
         settings: those in force.
         reread: returns those that the sources hold now; raises a `LlamadError` where they are wrong.
         state: what some of them are applied to.
-        parts: those of the server that take the others.
+        part: takes the others.
         notifier: is told of each reload.
 
     Attributes:
@@ -60,13 +62,13 @@ class Reloader:
         settings: Settings,
         reread: Callable[[], Settings],
         state: ServerState,
-        parts: Sequence[Part],
+        part: Part,
         notifier: Notifier,
     ) -> None:
         self.settings = settings
         self._reread = reread
         self._state = state
-        self._parts = parts
+        self._able, self._take = part
         self._notifier = notifier
         self._asked = asyncio.Event()
 
@@ -79,7 +81,8 @@ class Reloader:
         while True:
             await self._asked.wait()
             self._asked.clear()
-            self._notifier.reloading()
+            if self._state.ready:  # else the service manager still waits for the start to be over
+                self._notifier.reloading()
             try:
                 await self.reload()
             except LlamadError as error:
@@ -87,37 +90,25 @@ class Reloader:
                 _logger.error(message, error)  # noqa: TRY400 - what is wrong is the file, not the program
             except Exception:  # SIGHUP must never be what ends a server
                 _logger.exception("reload: failed; the configuration before stays in force")
-            if not self._state.draining:
+            if is_ready(self._state):
                 self._notifier.ready("serving")
 
     async def reload(self) -> None:
         """Read the configuration and apply what can be applied.
 
         Raises:
-            LlamadError: it is wrong, and nothing has changed; or a part of the server refuses it.
+            LlamadError: it is wrong, and nothing has changed.
         """
         before, wanted = self.settings, await asyncio.to_thread(self._reread)
         changed = {name for name in _names(wanted) if getattr(before, name) != getattr(wanted, name)}
-        able = AT_RUN_TIME.union(*(names for names, _ in self._parts))
-        if fixed := sorted(changed - able):
+        if fixed := sorted(changed - AT_RUN_TIME - self._able):
             _logger.warning("reload: a restart is needed to change %s", ", ".join(fixed))
         # What could not change stays as it is, also for the next comparison.
         settings = dataclasses.replace(wanted, **{name: getattr(before, name) for name in fixed})
-        await self._apply_parts(settings)
+        await self._take(settings)
         self._apply(settings)
         self.settings = settings
         _logger.info("reload: done; changed: %s", ", ".join(sorted(changed - set(fixed))) or "no setting")
-
-    async def _apply_parts(self, settings: Settings) -> None:
-        done: list[Callable[[Settings], Awaitable[None]]] = []
-        try:
-            for _, apply in self._parts:
-                await apply(settings)
-                done.append(apply)
-        except LlamadError:
-            for apply in done:
-                await apply(self.settings)
-            raise
 
     def _apply(self, settings: Settings) -> None:
         logs.set_level(settings.log_level)

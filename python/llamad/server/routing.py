@@ -41,6 +41,8 @@ def make_application(routes: Sequence[Route]) -> Application:
     router = Router()
     for route in routes:
         router.add(route.method, route.path, _guarded(route.handler))
+        if route.method == "GET":  # many a health check asks so; uvicorn leaves out the body
+            router.add("HEAD", route.path, _guarded(route.handler))
     methods = sorted({route.method for route in routes})
 
     async def fallback(request: Request) -> Response:

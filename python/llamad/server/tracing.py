@@ -40,6 +40,9 @@ _OPERATIONS = {
 }
 """The paths that ask a model, and what the GenAI conventions call it; they have no word for reranking."""
 
+_QUOTING = ("opentelemetry.baggage", "opentelemetry.trace")
+"""Loggers that quote a client's headers in their warnings."""
+
 _CLOSE_S = 3.0
 """For the last spans to leave; a collector that is away must not hold up the end."""
 
@@ -72,6 +75,8 @@ class Tracing:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
+        for name in _QUOTING:
+            logging.getLogger(name).setLevel(logging.ERROR)
         self._provider = _provider()
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("llamad", importlib.metadata.version("llamad"))

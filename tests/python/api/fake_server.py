@@ -1,7 +1,8 @@
 """A whole serving process around a fake engine: `python -m tests.python.api.fake_server LAMEDUCK_S`.
 
 It generates one token each 20 ms, as many as `max_tokens` asks for, or without end. The text of a token
-is repeated `seed` times, so that a test can fill a client's buffers.
+is repeated `seed` times, so that a test can fill a client's buffers. To preload `damaged` fails as soon as
+there is a request for another model.
 """
 
 from __future__ import annotations
@@ -9,16 +10,20 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import uvloop
 from llamad import _engine
+from llamad.errors import ModelLoadError
 from llamad.server import logs
 from llamad.server.lifecycle import run
 from llamad.settings import Settings
 from llamad.stream import TokenStream
 
 from .fakes import FakeEngine, FakeModels, delta, end
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class PacedEngine(FakeEngine):
@@ -39,12 +44,20 @@ class PacedEngine(FakeEngine):
         asyncio.get_running_loop().call_later(0.02, self._next, stream, count + 1, most, times)
 
 
+class Models(FakeModels):
+    async def preload(self, model_ids: Sequence[str]) -> None:
+        if "damaged" in model_ids:
+            await self.getting.wait()
+            raise ModelLoadError("model 'damaged' is cut off")
+        await super().preload(model_ids)
+
+
 async def main(lameduck: float, *preload: str) -> int:
     settings = Settings(
         model_directory=Path(), port=0, monitor_port=0, lameduck=lameduck, preload_model=preload
     )
     logs.set_up("info")
-    return await run(settings, FakeModels({"tiny": PacedEngine()}))
+    return await run(settings, Models({"tiny": PacedEngine()}))
 
 
 if __name__ == "__main__":

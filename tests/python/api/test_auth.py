@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from llamad.settings import Settings
 
+from .fakes import FakeEngine
 from .harness import CHAT, chat_body, events_of, on_loop, raw_request, serving
 from .keyed import KEYED, SECRET, ask, bearer, keys_in
 from .test_errors import error_of
+
+if TYPE_CHECKING:
+    from llamad.models.entries import ModelEntry
 
 LOAD, UNLOAD = "/v1/models/tiny/load", "/v1/models/tiny/unload"
 
@@ -112,6 +117,24 @@ def test_nothing_that_is_logged_shows_a_key(caplog: pytest.LogCaptureFixture) ->
     for record in caplog.records:
         assert SECRET not in f"{record.getMessage()} {vars(record)}"
         assert "sk-wrong-one" not in f"{record.getMessage()} {vars(record)}"
+
+
+@on_loop
+async def test_key_for_some_models_gets_those_that_have_just_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = keys_in(tmp_path, '[a]\nkey = "sk-a"\nmodels = ["tiny*"]')
+    async with serving(settings=settings) as served:
+        models, read_entries = served.models, served.models.read_entries
+
+        async def look() -> list[ModelEntry]:
+            models.served |= {"tiny-2": FakeEngine(texts=["Hi"]), "big": FakeEngine()}
+            return await read_entries()
+
+        monkeypatch.setattr(models, "read_entries", look)
+        assert (await ask(served, "sk-a", model="big")).status_code == 403
+        models.served = {"tiny": served.engine}
+        assert (await ask(served, "sk-a", model="tiny-2")).status_code == 200
 
 
 def test_models_of_a_key(tmp_path: Path) -> None:

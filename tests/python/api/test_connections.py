@@ -192,6 +192,47 @@ def test_offers_of_other_protocols_are_declined(caplog: pytest.LogCaptureFixture
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
 
 
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+@pytest.mark.parametrize("apart", [False, True])
+@on_loop
+async def test_what_is_sent_with_an_offer_of_another_protocol_is_read(framing: str, apart: bool) -> None:
+    async with serving() as served, connected(served) as client:
+        body = b'{"model":"tiny","messages":"none"}'
+        framed = b"content-length: %d\r\n" % len(body)
+        if framing == "chunks":
+            framed, body = b"transfer-encoding: chunked\r\n", b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+        offer = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAA\r\n"
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n" + offer + framed + b"\r\n"
+        for _ in range(2):  # the connection stays in use
+            client.send(head)
+            if apart:
+                await asyncio.sleep(0.05)
+            client.send(body)
+            assert b" 400 " in await client.line()
+            length = 0
+            while (line := await client.line()) != b"\r\n":
+                if line.startswith(b"content-length:"):
+                    length = int(line.partition(b":")[2])
+            assert b'"param":"messages"' in await client.exactly(length)
+
+
+@on_loop
+async def test_offers_in_one_piece_are_answered_in_order() -> None:
+    async with serving() as served, connected(served) as client:
+        offer = b"GET %s HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n"
+        last = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+        client.send(offer % b"/healthz" + offer % b"/nothing" + last)
+        statuses = [part[:3] for part in (await client.rest()).split(b"HTTP/1.1 ")[1:]]
+        assert statuses == [b"200", b"404", b"200"]
+
+
+@on_loop
+async def test_there_is_no_tunnel() -> None:
+    async with serving() as served, connected(served) as client:
+        client.send(b"CONNECT localhost:80 HTTP/1.1\r\nhost: localhost:80\r\n\r\n")
+        assert (await client.rest()).startswith(b"HTTP/1.1 400 ")
+
+
 @on_loop
 async def test_garbage_behind_a_request_does_not_end_up_in_its_answer() -> None:
     async with serving(FakeEngine()) as served, connected(served) as client:

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from llamad.errors import SettingsError
+from llamad.errors import QueueFullError, SettingsError
 
 from .fakes import FakeEngine, delta, end
 from .harness import CHAT, chat_body, on_loop, serving, until, wait_for
@@ -130,6 +130,17 @@ def test_what_fails_has_used_what_was_computed_for_it(tmp_path: Path) -> None:
 
 
 @on_loop
+async def test_what_the_engine_does_not_take_has_used_nothing(tmp_path: Path) -> None:
+    settings = keys_in(tmp_path, '[a]\nkey = "sk-a"\ntokens_per_minute = 600')
+    engine = FakeEngine(submit_error=QueueFullError("256 requests wait already"))
+    async with serving(engine, settings=settings, clock=Clock()) as served:
+        assert error_of(await ask(served, "sk-a"))["code"] == "queue_full"
+        invalid = await ask(served, "sk-a", n=0)
+        left = 600 - len(invalid.request.content) / 4
+        assert int(invalid.headers["x-ratelimit-remaining-tokens"]) == int(left)
+
+
+@on_loop
 async def test_the_queue_is_shared_by_keys() -> None:
     async with serving(settings=KEYED) as served:
         for secret, user in ((SECRET, None), (SECRET, "me"), ("sk-other", None), (SECRET, None)):
@@ -151,12 +162,12 @@ def test_keys_change_while_requests_run(tmp_path: Path) -> None:
             await wait_for(engine.submitted)
             gone = asyncio.create_task(ask(served, "sk-b"))
             await until(lambda: len(engine.streams) == 2)
-            served.state.gate.reload(keys_in(tmp_path, '[a]\nkey = "sk-new"\nmax_requests = 1'))
+            served.state.gate.prepare(keys_in(tmp_path, '[a]\nkey = "sk-new"\nmax_requests = 1'))()
             assert (await ask(served, "sk-b")).status_code == 401
             assert (await ask(served, "sk-a")).status_code == 401
             assert (await ask(served, "sk-new")).status_code == 429  # what runs counts for the name
             with pytest.raises(SettingsError, match="holds no key"):
-                served.state.gate.reload(keys_in(tmp_path, ""))
+                served.state.gate.prepare(keys_in(tmp_path, ""))
             for stream in engine.streams:
                 end(stream, "stop", completion=1)
             assert [(await task).status_code for task in (running, gone)] == [200, 200]

@@ -217,6 +217,15 @@ async def test_preloading_an_unknown_model_ends_the_start() -> None:
 
 
 @on_loop
+async def test_what_was_accepted_is_finished_where_preloading_fails() -> None:
+    async with process(30, "damaged") as server:
+        *_, sentinel = await server.start_stream(max_tokens=250).events()  # longer than uvicorn waits
+        assert sentinel == "[DONE]"
+        assert await server.exit_code() == 1
+        await line_matching(server.child.stderr, "llamad: model 'damaged' is cut off")
+
+
+@on_loop
 async def test_start_prints_a_command_to_try() -> None:
     async with process(1) as server:
         command = (await line_matching(server.child.stdout, r"curl .*"))[0]

@@ -47,6 +47,18 @@ async def test_healthz() -> None:
         assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
+@on_loop
+async def test_head_is_get_without_the_body() -> None:
+    async with serving() as served:
+        for path, status in (("/healthz", 200), ("/v1/models", 200), ("/nothing", 404), (CHAT, 405)):
+            for _ in range(2):  # nothing of a body is left on the connection
+                response = await served.client.head(path)
+                assert (response.status_code, response.content) == (status, b"")
+            if status == 200:
+                asked = await served.client.get(path)
+                assert response.headers["content-length"] == asked.headers["content-length"]
+
+
 @pytest.mark.parametrize("given", ["abc-123", "A.b:c_d", "x" * 128])
 @on_loop
 async def test_sane_request_id_comes_back(given: str) -> None:

@@ -252,6 +252,22 @@ def test_off(environ: dict[str, str]) -> None:
     assert make_tracing(environ) is None
 
 
+def test_headers_of_the_client_are_not_logged(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    @on_loop
+    async def scenario() -> None:
+        async with traced() as served:
+            headers = {
+                "traceparent": f"00-{TRACE_ID}-{PARENT_ID}-01",
+                "tracestate": "Told!=told",
+                "baggage": "told," + "told=" + 9000 * "x",
+            }
+            assert (await served.client.post(CHAT, json=chat_body(), headers=headers)).status_code == 200
+
+    scenario()
+    assert request_span(receiver).parent_id
+    assert "told" not in caplog.text
+
+
 def test_missing_extra_is_told_and_no_reason_not_to_serve(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -80,6 +80,7 @@ def test_slots_show_who_runs(endless_model: Path) -> None:
             with pytest.raises(QueueFullError):
                 await engine.stream("no room")
             await until(lambda: all(slot["n_generated"] > 2 for slot in engine.slots()))
+            await until(lambda: engine.stats()["waiting"] == 1)
             slots = engine.slots()
             assert [slot["id"] for slot in slots] == [0, 1]
             assert {slot["request_id"] for slot in slots} == {stream.request_id for stream in streams[:2]}

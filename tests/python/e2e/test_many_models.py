@@ -152,6 +152,7 @@ def configured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serve
         """
         [models.tiny]
         aliases = ["gpt-4o-mini"]
+        n_ctx = 8192
 
         [models.short]
         file = "tiny.gguf"
@@ -209,7 +210,7 @@ def test_a_model_in_use_is_unloaded_only_by_force(configured: tuple[ServerProces
     with (
         server.client() as client,
         client.chat.completions.create(
-            model="tiny", messages=HELLO, max_tokens=400, temperature=0, stream=True
+            model="tiny", messages=HELLO, max_tokens=8000, temperature=0, stream=True
         ) as stream,
     ):
         events = iter(stream)

@@ -134,7 +134,7 @@ def test_one_profile_at_a_time_and_a_client_that_leaves_ends_it(
     )
 
 
-@pytest.mark.parametrize("seconds", ["0", "301", "-1", "1.5", "soon", "9" * 5000, "\u0661"])
+@pytest.mark.parametrize("seconds", ["0", "301", "-1", "1.5", "soon", "9" * 5000, f"{1:09}99", "\u0661"])
 def test_a_wrong_duration_is_refused(monitor: httpx.Client, seconds: str):
     response = monitor.get("/debug/pprof/profile", params={"seconds": seconds})
     assert response.status_code == 400

@@ -67,7 +67,7 @@ def keyed(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     directory = tmp_path_factory.mktemp("keys")
     keys = directory / "keys.toml"
     keys.write_text(KEYS)
-    flags = ("--n-ctx", "512", "--api-key-file", str(keys), *ONE_THREAD)
+    flags = ("--n-ctx", "8192", "--api-key-file", str(keys), *ONE_THREAD)
     with serving(models, *flags, log_path=directory / "server.log") as server:
         yield server
     assert "-secret" not in server.log
@@ -107,7 +107,7 @@ def test_a_model_that_the_key_is_not_for(keyed: ServerProcess) -> None:
 
 def test_requests_at_once_are_refused_and_tried_again(keyed: ServerProcess) -> None:
     with client_of(keyed, "sk-batch-secret") as client:
-        running = ask(client, stream=True, max_tokens=400, extra_body={"ignore_eos": True})
+        running = ask(client, stream=True, max_tokens=8000, extra_body={"ignore_eos": True})
         next(iter(running))
         with pytest.raises(openai.RateLimitError) as caught:
             ask(client)

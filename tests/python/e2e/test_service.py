@@ -103,6 +103,25 @@ def test_keys_change_without_a_restart(tiny_model: Path, tmp_path: Path) -> None
         assert models_status(server, "the-first-key-of-all") == 401
 
 
+@pytest.mark.parametrize("broken", ["keys", "models"])
+def test_reload_takes_all_or_nothing(tiny_model: Path, tmp_path: Path, broken: str) -> None:
+    keys, config = tmp_path / "keys.txt", tmp_path / "llamad.toml"
+    keys.write_text("the-first-key-of-all\n")
+    config.write_text("[models.tiny]\naliases = ['one']\n")
+    flags = ("--api-key-file", str(keys), "--config", str(config), *FLAGS)
+    with serving(tiny_model.parent, *flags, log_path=tmp_path / "server.log") as server:
+        keys.write_text("# none\n" if broken == "keys" else "the-second-key-of-all\n")
+        config.write_text(
+            "[models.tiny]\n" + ("aliases = 1\n" if broken == "models" else "aliases = ['two']\n")
+        )
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("the configuration before stays in force")
+        assert models_status(server, "the-second-key-of-all") == 401
+        with server.client().with_options(api_key="the-first-key-of-all") as client:
+            (model,) = client.models.list().data
+            assert model.model_dump()["aliases"] == ["one"]
+
+
 def models_status(server: ServerProcess, key: str) -> int:
     with server.client() as client:
         answer = client.with_options(api_key=key).models.with_raw_response

@@ -48,7 +48,7 @@ class EmbeddingsEndpoint:
         body = await read_json_body(exchange, self._state.body_limits)
         wanted = await generation.read(parse_embedding, body)
         exchange.model = wanted.model
-        require_model(exchange, self._state.models, wanted.model)
+        await require_model(exchange, self._state.models, wanted.model)
         embeddings = await exchange.watch().until_gone(self._embed(exchange, wanted))
         exchange.usage = Usage(sum(embeddings.n_tokens), 0, 0)
         # 2,048 vectors as numbers take 100 ms to write, for which no stream should stand still.
@@ -61,7 +61,7 @@ class EmbeddingsEndpoint:
         exchange = exchange_of(request)
         wanted = await generation.read(parse_rerank, await read_json_body(exchange, self._state.body_limits))
         exchange.model = wanted.model
-        require_model(exchange, self._state.models, wanted.model)
+        await require_model(exchange, self._state.models, wanted.model)
         scored = await exchange.watch().until_gone(self._rerank(exchange, wanted))
         exchange.usage = Usage(sum(scored.n_tokens), 0, 0)
         return json_response(200, ranking(wanted, scored))

@@ -105,7 +105,7 @@ async def start(
         ClientGoneError: the client went away before the request was accepted.
     """
     exchange.model = request.model
-    require_model(exchange, state.models, request.model)
+    await require_model(exchange, state.models, request.model)
     options = RequestOptions(
         priority=request.priority,
         client=client_key(exchange, request.user),
@@ -119,8 +119,8 @@ async def start(
         engine = lease.engine
         prepared = await prepare(engine, request.sampling_with(lease.sampling), options)
         with blaming_count(request.counting_field, sum(one.n for one in prepared)):
-            exchange.submitting(sum(one.n_prompt_tokens for one in prepared))
             choices = watch.attach(Choices(engine.submit_choices(*prepared)))
+        exchange.note_submitted(sum(one.n_prompt_tokens for one in prepared))
         return Started(engine, prepared, choices)
 
     return await watch.until_gone(submit())

@@ -45,7 +45,7 @@ class ModelsEndpoint:
     async def get_model(self, request: Request) -> Response:
         """Describe one model; it is not loaded for it."""
         wanted = request.route_values["id"] or ""
-        require_model(exchange_of(request), self._state.models, wanted)
+        await require_model(exchange_of(request), self._state.models, wanted)
         entries = await self._state.models.read_entries()
         for entry in entries:
             if wanted in (entry.id, *entry.aliases):

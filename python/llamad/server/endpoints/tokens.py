@@ -106,7 +106,8 @@ class TokensEndpoint:
 
     async def _lease_any(self, exchange: Exchange, model: str) -> EngineProtocol | EmbedderProtocol:
         models = self._state.models
-        known = {entry.id: entry.metadata for entry in await models.read_entries()}.get(model)
+        entries = await models.read_entries()
+        known = next((one.metadata for one in entries if model in (one.id, *one.aliases)), None)
         if known is None or known.kind == "generate":
             return exchange.hold(await models.lease(model, "generate")).engine
         return exchange.hold(await models.lease(model, known.kind)).engine
@@ -120,7 +121,7 @@ class TokensEndpoint:
                 raise ParameterError(message, param="model")
             model = entries[0].id
         exchange.model = model
-        require_model(exchange, self._state.models, model)
+        await require_model(exchange, self._state.models, model)
         return model
 
 
