@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 from llamad.errors import SettingsError
-from llamad.options import EngineOptions
 from llamad.settings import OPTIONS, Settings
-from llamad.settings.options import engine_options
 from llamad.settings.sources import BUILD_VARIABLES, load_settings
 
 Config = Callable[[str], str]
@@ -249,65 +247,6 @@ def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings({"model_directory": "~/models"}, {})
     assert settings.model_directory == Path("/home/somebody/models")
     assert "expected the path" in failure(flags={"model_directory": "~nobody-of-that-name/m"})
-
-
-OTHER_NAMES = {
-    "threads": "n_threads",
-    "threads_batch": "n_threads_batch",
-    "queue_timeout": "queue_timeout_s",
-    "request_timeout": "request_timeout_s",
-}
-"""Settings that the engine knows by another name."""
-
-OF_THE_SERVER = {
-    "model_directory",
-    "preload_model",
-    "load_timeout",
-    "memory_budget",
-    "keep_alive",
-    "models_config",
-    "host",
-    "port",
-    "monitor_host",
-    "monitor_port",
-    "ssl_certfile",
-    "ssl_keyfile",
-    "ssl_keyfile_password",
-    "max_connections",
-    "header_timeout",
-    "max_header_kib",
-    "api_key",
-    "api_key_file",
-    "admin_key",
-    "cors_origin",
-    "allowed_host",
-    "max_body_mib",
-    "max_unread_kib",
-    "read_timeout",
-    "write_timeout",
-    "stall_timeout",
-    "lameduck",
-    "trust_request_chat_template",
-    "log_level",
-    "log_format",
-    "allocator",
-}
-
-
-def test_every_other_setting_reaches_the_engine() -> None:
-    given = {name: text for name, (text, _, _) in SAMPLES.items() if not OPTIONS[name].repeatable}
-    settings = load_settings(given, {})
-    options = engine_options(settings)
-    expected = {
-        OTHER_NAMES.get(name, name): getattr(settings, name) for name in SAMPLES if name not in OF_THE_SERVER
-    }
-    assert options == expected | {"prefix_cache_dir": "some/cache"}
-    assert set(options) <= set(EngineOptions.__annotations__)
-
-
-def test_no_prefix_cache_directory_is_the_empty_string_to_the_engine() -> None:
-    assert engine_options(Settings())["prefix_cache_dir"] == ""
-    assert load_settings({"prefix_cache_dir": ""}, {}).prefix_cache_dir is None
 
 
 def test_no_two_settings_share_a_spelling() -> None:
