@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TOKENS, STEP = 4000, 500
+_N_SPECIAL = 17
+"""The tokens of SmolLM2's vocabulary, which the model has, that stand for no text: any may end an answer."""
+
 _TIMEOUT_S = 300.0
 
 TOOL = {
@@ -67,10 +70,10 @@ To call one, answer with its name and arguments:
 
 def cpu_us_per_token(server: servers.Server, body: dict[str, Any]) -> list[float]:
     """Stream an answer; return the server's CPU time per token, for each step of tokens."""
-    marks = []
+    marks: list[float] = []
     begun, counted = server.cpu_seconds(), 0
     for tokens in _token_counts(server.port, body):
-        if tokens - counted >= STEP:
+        if tokens >= STEP * (len(marks) + 1):
             now = server.cpu_seconds()
             marks.append((now - begun) * 1e6 / (tokens - counted))
             begun, counted = now, tokens
@@ -102,7 +105,8 @@ def request(program: str, model: str, *, tools: bool) -> dict[str, Any]:
         "model": model,
         "messages": [{"role": "user", "content": "Write a long story about a harbor."}],
         "max_tokens": TOKENS,
-        "ignore_eos": True,
+        # Not `ignore_eos`: after a tool call llamad has nothing to ignore, and says so.
+        "logit_bias": dict.fromkeys(map(str, range(_N_SPECIAL)), -100),
         "temperature": 0.8,
         "seed": 1,
         "stream": True,
@@ -162,6 +166,7 @@ def main() -> int:
             results[LLAMA_SERVER] = measure(launch, model.stem, arguments.rounds, Path(logs, "peer"))
         if arguments.program != LLAMA_SERVER:
             launch = servers.llamad(model, load)
+            launch.command.append("--trust-request-chat-template")
             results[SUBJECT] = measure(launch, model.stem, arguments.rounds, Path(logs, "llamad"))
     print(_table(results))
     return 0
