@@ -12,7 +12,7 @@ from llamad.models.residency import Policy
 from llamad.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
     from llamad.engine_protocol import EngineProtocol
     from llamad.models.catalogue import Definition
@@ -24,6 +24,12 @@ PATIENCE_S = 60.0
 GIB = 1 << 30
 OVERHEAD = 64 << 20
 """More than the budget adds to an estimate, in bytes."""
+
+
+def write_models(directory: Path, names: Iterable[str]) -> None:
+    """Write files of five bytes that a catalogue takes for models."""
+    for name in names:
+        (directory / f"{name}.gguf").write_bytes(b"12345")
 
 
 class FakeEngine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from .fake_loader import GIB, OVERHEAD, FakeLoader, FakeTime, manager_of, quiet, states, until
+from .fake_loader import GIB, OVERHEAD, FakeLoader, FakeTime, manager_of, quiet, states, until, write_models
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +21,7 @@ class House:
     """A manager of six models of a gibibyte each, with room for two."""
 
     def __init__(self, directory: Path, **settings: Any) -> None:
-        for name in NAMES:
-            (directory / f"{name}.gguf").write_bytes(b"12345")
+        write_models(directory, NAMES)
         self.loader = FakeLoader(dict.fromkeys(NAMES, GIB))
         self.time = FakeTime()
         settings = {"budget": ROOM_FOR_TWO} | settings

@@ -11,15 +11,14 @@ from llamad.errors import SettingsError
 from llamad.models.catalogue import Catalogue
 from llamad.settings import Settings
 
-from tests.python.support.fake_loader import FakeTime, run
+from tests.python.support.fake_loader import FakeTime, run, write_models
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def catalogue(directory: Path, tables: str = "", time: FakeTime | None = None) -> Catalogue:
-    for name in ("a", "b"):
-        (directory / f"{name}.gguf").write_bytes(b"12345")
+    write_models(directory, "ab")
     (directory / "models.toml").write_text(tables)
     return Catalogue(Settings(model_directory=directory), time or FakeTime())
 

@@ -19,6 +19,7 @@ from tests.python.support.fake_loader import (
     run,
     states,
     until,
+    write_models,
 )
 from tests.python.support.tiny_embedders import write_embedder
 
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    for name in ("a", "b"):
-        (tmp_path / f"{name}.gguf").write_bytes(b"12345")
+    write_models(tmp_path, "ab")
     return tmp_path
 
 

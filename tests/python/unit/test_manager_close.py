@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from llamad.errors import EngineClosedError
 
-from tests.python.support.fake_loader import FakeEngine, FakeLoader, manager_of, quiet, run, states, until
+from tests.python.support.fake_loader import (
+    FakeEngine,
+    FakeLoader,
+    manager_of,
+    quiet,
+    run,
+    states,
+    until,
+    write_models,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    for name in ("a", "b"):
-        (tmp_path / f"{name}.gguf").write_bytes(b"12345")
+    write_models(tmp_path, "ab")
     return tmp_path
 
 
