@@ -31,6 +31,7 @@ void register_engine(pybind11::module_ &module);
 void register_embedder(pybind11::module_ &module);
 void register_memory(pybind11::module_ &module);
 void register_metadata(pybind11::module_ &module);
+void register_quantize(pybind11::module_ &module);
 void register_log(pybind11::module_ &module);
 void register_profiler(pybind11::module_ &module);
 

@@ -1,7 +1,5 @@
 // Embedder and what it takes and gives. Every method that may block or take more than microseconds releases
 // the GIL.
-#include <algorithm>
-#include <chrono>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +11,7 @@
 #include "fields.h"
 #include "loading.h"
 #include "stats.h"
+#include "waiting.h"
 
 #include "llama/llama_embedder.h"
 
@@ -42,9 +41,13 @@ EmbedderConfig read_config(const py::kwargs &arguments) {
     return config;
 }
 
-// One copy of all values together; what reads them does so in place.
-py::bytes bytes_of(const std::vector<float> &values) {
-    return {reinterpret_cast<const char *>(values.data()), values.size() * sizeof(float)};
+// [inputs, n_out]. Nobody else has them, so whoever reads them may also write.
+py::buffer_info buffer_of(EmbedEnd &end) {
+    const auto n_out = static_cast<py::ssize_t>(end.n_out);
+    const auto n_inputs = static_cast<py::ssize_t>(end.values.size()) / n_out;
+    return {end.values.data(),
+            {n_inputs, n_out},
+            {n_out * py::ssize_t{sizeof(float)}, py::ssize_t{sizeof(float)}}};
 }
 
 py::list drain(LlamaEmbedder &embedder) {
@@ -110,11 +113,15 @@ void register_info(py::module_ &module) {
 
 void register_events(py::module_ &module) {
     py::class_<PreparedEmbedding>(module, "PreparedEmbedding")
-        .def_readonly("n_tokens", &PreparedEmbedding::n_tokens);
-    py::class_<EmbedEnd>(module, "EmbedEnd")
+        .def_readonly("n_tokens", &PreparedEmbedding::n_tokens)
+        .def_property_readonly("n_done", [](const PreparedEmbedding &self) {
+            return self.n_done->load(std::memory_order_relaxed);
+        });
+    py::class_<EmbedEnd>(module, "EmbedEnd", py::buffer_protocol())
+        .def_buffer(&buffer_of)
         .def_readonly("request_id", &EmbedEnd::id)
         .def_property_readonly("finish_reason", [](const EmbedEnd &end) { return name_of(end.reason); })
-        .def_property_readonly("values", [](const EmbedEnd &end) { return bytes_of(end.values); })
+        .def_property_readonly("values", [](const py::object &end) { return py::memoryview(end); })
         .def_property_readonly("error_kind", [](const EmbedEnd &end) { return name_of(end.error); })
         .def_property_readonly("error_message", [](const EmbedEnd &end) { return to_str(end.error_message); })
         .def_readonly("queue_s", &EmbedEnd::queue_s)
@@ -128,7 +135,8 @@ void register_embedder(py::module_ &module) {
     register_info(module);
     register_events(module);
     // An embedder that nobody closed is closed by its destructor, which joins a thread.
-    py::class_<LlamaEmbedder>(module, "Embedder", py::release_gil_before_calling_cpp_dtor())
+    py::class_<LlamaEmbedder, Held<LlamaEmbedder>>(module, "Embedder",
+                                                   py::release_gil_before_calling_cpp_dtor())
         .def(py::init(&load<LlamaEmbedder, EmbedderConfig>), py::arg("config"),
              py::arg("on_progress") = py::none())
         .def_property_readonly("info", &LlamaEmbedder::info)
@@ -148,6 +156,8 @@ void register_embedder(py::module_ &module) {
         .def("cancel", &LlamaEmbedder::cancel, py::arg("request_id"))
         .def("fileno", [](LlamaEmbedder &self) { return self.events().fd(); })
         .def("drain", &drain)
+        .def("wait", &wait<LlamaEmbedder>, py::arg("timeout_s"), ReleaseGil())
+        .def("wake", [](LlamaEmbedder &self) { self.events().wake(); })
         .def("stats", &stats)
         .def("close", &LlamaEmbedder::close, ReleaseGil());
 }

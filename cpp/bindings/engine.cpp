@@ -1,6 +1,4 @@
 // Engine and Prepared. Every method that may block or take more than microseconds releases the GIL.
-#include <algorithm>
-#include <chrono>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,6 +11,7 @@
 #include "fields.h"
 #include "loading.h"
 #include "stats.h"
+#include "waiting.h"
 
 #include "chat/chat_parser.h"
 #include "llama/llama_engine.h"
@@ -86,7 +85,6 @@ py::dict stats(const LlamaEngine &engine) {
     add("restored_tokens", metrics.restored_tokens);
     add("prefilled_tokens", metrics.prefilled_tokens);
     add("generated_tokens", metrics.generated_tokens);
-    add("steps", metrics.steps);
     add("decode_calls", metrics.decode_calls);
     add("preemptions", metrics.preemptions);
     add("queue_timeouts", metrics.queue_timeouts);
@@ -198,7 +196,7 @@ std::vector<RequestId> submit(LlamaEngine &self, const py::args &arguments) {
 void register_engine(py::module_ &module) {
     register_prepared(module);
     // An engine that nobody closed is closed by its destructor, which joins a thread.
-    py::class_<LlamaEngine>(module, "Engine", py::release_gil_before_calling_cpp_dtor())
+    py::class_<LlamaEngine, Held<LlamaEngine>>(module, "Engine", py::release_gil_before_calling_cpp_dtor())
         .def(py::init(&load<LlamaEngine, EngineConfig>), py::arg("config"),
              py::arg("on_progress") = py::none())
         .def_property_readonly("info", &LlamaEngine::info)
@@ -221,15 +219,7 @@ void register_engine(py::module_ &module) {
         .def("cancel", &LlamaEngine::cancel, py::arg("request_id"))
         .def("fileno", [](LlamaEngine &self) { return self.events().fd(); })
         .def("drain", &drain)
-        .def(
-            "wait",
-            [](LlamaEngine &self, double timeout_s) {
-                // poll() counts milliseconds in an int; an hour is as good as for ever, NaN is no time.
-                const double bounded_s = timeout_s > 0 ? std::min(timeout_s, 3600.0) : 0;
-                return self.events().wait(
-                    std::chrono::milliseconds(static_cast<std::int64_t>(bounded_s * 1000)));
-            },
-            py::arg("timeout_s"), ReleaseGil())
+        .def("wait", &wait<LlamaEngine>, py::arg("timeout_s"), ReleaseGil())
         .def("wake", [](LlamaEngine &self) { self.events().wake(); })
         .def("stats", &stats)
         .def("slots", &slots)

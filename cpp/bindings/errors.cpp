@@ -43,6 +43,8 @@ void translate(std::exception_ptr pending) {
         raise("TemplateError", error);
     } catch (const GrammarError &error) {
         raise("GrammarError", error);
+    } catch (const QuantizationError &error) {
+        raise("QuantizationError", error);
     } catch (const QueueFullError &error) {
         raise("QueueFullError", error);
     } catch (const EngineClosedError &error) {

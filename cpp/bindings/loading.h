@@ -1,4 +1,4 @@
-// Loads a model with the GIL released and takes it only to report.
+// Loads a model with the GIL released, which it takes only to report, and holds what has been loaded.
 #pragma once
 
 #include <exception>
@@ -12,11 +12,21 @@
 
 namespace llamad {
 
+// What a process inherits by fork() is left as it is: the threads to be joined are not there.
+struct DeleteAtHome {
+    template <typename Loaded> void operator()(Loaded *loaded) const {
+        if (loaded->is_at_home()) {
+            std::default_delete<Loaded>()(loaded);
+        }
+    }
+};
+template <typename Loaded> using Held = std::unique_ptr<Loaded, DeleteAtHome>;
+
 using ProgressCallback = std::function<bool(float)>;
 
 // What the callback raises ends the load and reaches the caller.
 template <typename Loaded, typename Config>
-std::unique_ptr<Loaded> load(const Config &config, const ProgressCallback &on_progress) {
+Held<Loaded> load(const Config &config, const ProgressCallback &on_progress) {
     std::exception_ptr raised;
     LlamaModel::Progress progress;
     if (on_progress) {
@@ -32,7 +42,7 @@ std::unique_ptr<Loaded> load(const Config &config, const ProgressCallback &on_pr
     }
     try {
         const pybind11::gil_scoped_release released;
-        return std::make_unique<Loaded>(config, progress);
+        return Held<Loaded>(std::make_unique<Loaded>(config, progress).release());
     } catch (const Error &) {
         if (raised) {
             std::rethrow_exception(raised);

@@ -16,6 +16,7 @@ PYBIND11_MODULE(_engine, module) {
     llamad::register_embedder(module);
     llamad::register_memory(module);
     llamad::register_metadata(module);
+    llamad::register_quantize(module);
     llamad::register_log(module);
     llamad::register_profiler(module);
 }

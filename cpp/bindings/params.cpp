@@ -81,6 +81,7 @@ SamplingParams read_sampling(const py::kwargs &arguments) {
     fields.read("ignore_eos", params.ignore_eos);
     fields.read("logprobs", params.logprobs);
     fields.read("prompt_logprobs", params.prompt_logprobs);
+    fields.read("prompt_logprobs_start", params.prompt_logprobs_start);
     fields.require_all_read();
     params.validate();
     return params;

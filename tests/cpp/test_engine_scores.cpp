@@ -16,22 +16,22 @@ RunnerLimits limits() {
         .n_slots = kSlots, .n_ctx = 128, .n_batch = 64, .n_ubatch = 16, .n_outputs = kSlots + kScoredRows};
 }
 
-std::unique_ptr<Request> scored(std::string_view prompt, std::int32_t max_tokens, std::int32_t n_top = 2) {
+std::unique_ptr<Request> scored(std::string_view prompt, std::int32_t max_tokens, std::size_t first = 1) {
     auto request = make_request(prompt, max_tokens);
-    request->n_prompt_logprobs = n_top;
+    request->n_prompt_logprobs = 2;
+    request->first_scored = first;
     return request;
 }
 
-// What the model thinks of each token but the first. The fake's logits are 2 for what it would say next, 1
-// for
-// '?', 0 for the rest.
-void check_scores(const End &end, std::string_view prompt) {
+// What the model thinks of each token from `first` on. The fake's logits are 2 for what it would say next, 1
+// for '?', 0 for the rest.
+void check_scores(const End &end, std::string_view prompt, std::size_t first = 1) {
     const Tokens tokens = tokens_of(prompt);
-    CHECK_EQ(end.prompt_logprobs.size(), tokens.size() - 1);
-    for (std::size_t i = 0; i + 1 < tokens.size(); ++i) {
-        const TokenLogprobs &score = end.prompt_logprobs[i];
-        const TokenId likeliest = babble(std::span(tokens).first(i + 1));
-        CHECK_EQ(score.token, tokens[i + 1]);
+    REQUIRE(end.prompt_logprobs.size() == tokens.size() - first);
+    for (std::size_t i = first; i < tokens.size(); ++i) {
+        const TokenLogprobs &score = end.prompt_logprobs[i - first];
+        const TokenId likeliest = babble(std::span(tokens).first(i));
+        CHECK_EQ(score.token, tokens[i]);
         CHECK_EQ(score.top.size(), 2U);
         CHECK_EQ(score.top[0].first, likeliest);
         CHECK_EQ(score.top[1].first, '?');
@@ -74,6 +74,64 @@ TEST("what is cached is computed again, and what was scored serves others") {
     CHECK(rig.run(prompt, 2).end->usage.cached_tokens > 40);
 }
 
+TEST("what comes before the first token that is scored may be cached") {
+    FakeModel model(limits());
+    EngineRig rig(model);
+    const std::string prompt = std::string(40, 'c') + "and what of this?";
+    rig.run(prompt, 2);
+    const std::size_t n_before = model.n_computed();
+    const Result &result = rig.run(scored(prompt, 0, 40));
+    CHECK_EQ(result.end->usage.cached_tokens, 39); // the row before a token gives its probability
+    CHECK_EQ(model.n_computed() - n_before, prompt.size() - 39);
+    check_scores(*result.end, prompt, 40);
+    check_scores(*rig.run(scored(prompt, 3, prompt.size() - 1)).end, prompt, prompt.size() - 1);
+}
+
+TEST("what cannot be cut serves no prompt whose scores begin within it") {
+    RunnerLimits whole = limits();
+    whole.can_trim = false;
+    FakeModel model(whole);
+    EngineRig rig(model);
+    const std::string prompt = std::string(40, 'c') + "and what of this?";
+    rig.run(prompt.substr(0, 50), 1);
+    const Result &result = rig.run(scored(prompt, 0, 40));
+    CHECK_EQ(result.end->usage.cached_tokens, 0);
+    check_scores(*result.end, prompt, 40);
+    // What that has left is the whole prompt, and goes on where the scores lie behind it.
+    const std::string longer = prompt + " And that?";
+    const Result &next = rig.run(scored(longer, 0, prompt.size() + 3));
+    CHECK_EQ(next.end->usage.cached_tokens, prompt.size());
+    check_scores(*next.end, longer, prompt.size() + 3);
+}
+
+TEST("rows that are not scored are computed as many at once as in any prompt") {
+    FakeModel model(limits());
+    EngineRig rig(model);
+    const std::string prompt(70, 'r');
+    check_scores(*rig.run(scored(prompt, 0, 65)).end, prompt, 65);
+    // 64 rows without a score in four calls, and the five with one, and the last, in two.
+    CHECK_EQ(rig.metrics().decode_calls.load(), 6U);
+}
+
+TEST("continuations of one text wait for it and are scored side by side") {
+    FakeModel model(limits());
+    EngineRig rig(model);
+    const std::string text(60, 't');
+    std::vector<std::unique_ptr<Request>> requests;
+    std::vector<std::string> prompts;
+    for (const char *continuation : {" one", " two?", " three", " four, and more"}) {
+        prompts.push_back(text + continuation);
+        requests.push_back(scored(prompts.back(), 0, text.size()));
+    }
+    const std::vector<RequestId> ids = rig.submit(std::move(requests));
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+        const Result &result = rig.wait(ids[i]);
+        check_scores(*result.end, prompts[i], text.size());
+        CHECK_EQ(result.end->usage.cached_tokens, i == 0 ? 0 : 59);
+    }
+    CHECK(model.n_computed() < 2 * text.size());
+}
+
 TEST("many at once, with neighbours that only generate") {
     FakeModel model(limits());
     EngineRig rig(model);
@@ -107,6 +165,22 @@ TEST("a prompt that loses its slot on the way is scored once") {
     model.gate.open();
     rig.check_complete(first, std::string(20, 'A'), 90);
     check_scores(*rig.wait(second).end, prompt);
+    CHECK(rig.metrics().preemptions.load() > 0);
+}
+
+TEST("a prompt that loses its slot is scored once, from where its scores begin") {
+    FakeModel model(
+        {.n_slots = 2, .n_ctx = 120, .n_batch = 32, .n_ubatch = 16, .n_outputs = 7, .unified = true});
+    model.n_cells = 120;
+    model.gate.hold();
+    EngineRig rig(model);
+    const RequestId first = rig.submit(std::string(20, 'A'), 90);
+    const std::string prompt(30, 'B');
+    const RequestId second = rig.submit(scored(prompt, 80, 17));
+    model.gate.open();
+    rig.check_complete(first, std::string(20, 'A'), 90);
+    rig.check_complete(second, prompt, 80);
+    check_scores(*rig.wait(second).end, prompt, 17);
     CHECK(rig.metrics().preemptions.load() > 0);
 }
 

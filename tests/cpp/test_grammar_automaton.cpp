@@ -116,6 +116,17 @@ TEST("a range is taken where one character of it is") {
     CHECK(!five.takes_some(five.after(five.start(), '5'), '0', '9'));
 }
 
+TEST("a range may go on to the largest number") {
+    // root ::= [^a-m\U00000020-\UFFFFFFFF]
+    GrammarAutomaton automaton({{no('a'), up_to('m'), also(' '), up_to(0xFFFFFFFF), kEnd}}, 0);
+    CHECK(!automaton.takes_some(automaton.start(), '!', 'z'));
+    CHECK(!automaton.takes_some(automaton.start(), 'a', 0x10FFFF));
+    CHECK(automaton.takes_some(automaton.start(), '\n', 'z'));
+    // root ::= [^b-c\U00000062-\UFFFFFFFF]: which begin at the same place
+    GrammarAutomaton nested({{no('b'), up_to('c'), also('b'), up_to(0xFFFFFFFF), kEnd}}, 0);
+    CHECK(!nested.takes_some(nested.start(), 'b', 'z') && nested.takes_some(nested.start(), 'a', 'z'));
+}
+
 TEST("tokens that are asked for as such") {
     // root ::= <[7]> !<[7]>
     GrammarAutomaton automaton(

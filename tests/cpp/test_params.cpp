@@ -171,6 +171,16 @@ TEST("logprobs are of 0 to 20 tokens where asked for") {
     }
 }
 
+TEST("where the prompt's logprobs begin is said only where they are asked for") {
+    SamplingParams params;
+    params.prompt_logprobs_start = 3;
+    CHECK_EQ(complaint(params).first, "prompt_logprobs_start");
+    params.prompt_logprobs = 0;
+    CHECK_EQ(complaint(params).first, "");
+    params.prompt_logprobs_start = -1;
+    CHECK_EQ(complaint(params).first, "prompt_logprobs_start");
+}
+
 TEST("a bias is for a token and at most finite") {
     SamplingParams params;
     params.logit_bias = {{0, -kInf}, {7, 2.5F}};

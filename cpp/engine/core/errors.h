@@ -4,6 +4,7 @@
 //   Error
 //   ├── ModelError: ModelNotFoundError, InvalidModelError ← TruncatedModelError, ModelLoadError
 //   ├── RequestError: ParameterError, ContextLengthError, TemplateError, GrammarError
+//   ├── QuantizationError
 //   ├── QueueFullError
 //   └── EngineClosedError
 #pragma once
@@ -52,6 +53,9 @@ struct GrammarError : RequestError {
     using RequestError::RequestError;
 };
 
+struct QuantizationError : Error {
+    using Error::Error;
+};
 struct QueueFullError : Error {
     using Error::Error;
 };

@@ -11,7 +11,7 @@ namespace {
 
 using Kind = GrammarElement::Kind;
 
-// What may be spent on one token of the output, in stacks looked at: less than a second. A grammar that can
+// What may be spent on one token of the output, in stacks looked at: some 50 ms. A grammar that can
 // be read in several ways may double them with each character, which nothing in its text tells.
 constexpr std::size_t kMostWork = 8'000'000;
 // What is made takes time and memory, at the most some 100 MiB.
@@ -86,11 +86,14 @@ bool GrammarAutomaton::matches(std::uint32_t terminal, char32_t low, char32_t hi
     }
     std::sort(excluded.begin(), excluded.end());
     for (const auto &[first, last] : excluded) {
+        if (first <= low && high <= last) { // last + 1 may be beyond all numbers
+            return false;
+        }
         if (first <= low) {
             low = std::max<char32_t>(low, last + 1);
         }
     }
-    return negated && low <= high;
+    return negated;
 }
 
 void GrammarAutomaton::charge(std::size_t work) {

@@ -165,6 +165,9 @@ void SamplingParams::validate() const {
     }
     if (prompt_logprobs) {
         require_range("prompt_logprobs", *prompt_logprobs, 0, kMaxLogprobs);
+        require_at_least("prompt_logprobs_start", prompt_logprobs_start, 0);
+    } else if (prompt_logprobs_start != 0) {
+        reject("prompt_logprobs_start", prompt_logprobs_start, "0 where prompt_logprobs are not asked for");
     }
     if (stop.size() > kMaxStopStrings) {
         reject("stop", stop.size(), "a list of at most " + std::to_string(kMaxStopStrings) + " strings");

@@ -113,8 +113,11 @@ struct SamplingParams {
     std::vector<std::string> stop;                     // never part of the output
     bool ignore_eos = false;                           // never end on an end-of-generation token
     std::optional<std::int32_t> logprobs; // report the taken token's and so many likeliest ones'; none: off
-    // The same for the tokens of the prompt, all of which is computed then; with it max_tokens may be 0.
+    // The same for the tokens of the prompt, which are computed then, cached or not; with it max_tokens may
+    // be 0.
     std::optional<std::int32_t> prompt_logprobs;
+    std::int32_t prompt_logprobs_start =
+        0;                        // only from this token of the prompt on; what is before may be cached
     TemplateSampling of_template; // set by prepare_chat(), never by a caller
 
     // Throws ParameterError naming the field and its value.

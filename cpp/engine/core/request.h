@@ -20,7 +20,8 @@ struct Request {
     std::unique_ptr<SamplerChain> chain; // null: take the likeliest token
     std::vector<TokenId> forbidden;      // never taken; only read when chain is null
     std::int32_t n_logprobs = -1;        // see Sampler
-    std::int32_t n_prompt_logprobs = -1; // the same for the prompt, which is then computed as a whole
+    std::int32_t n_prompt_logprobs = -1; // the same for the prompt; its tokens are then computed
+    std::size_t first_scored = 1;        // the first of those tokens; before the very first stands nothing
     // Control tokens, which else have no text, and the text that they have in this output.
     std::unordered_map<TokenId, std::string> shown;
     bool stream = false;             // deliver text as it comes, not only with the end

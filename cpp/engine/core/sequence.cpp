@@ -11,19 +11,25 @@ Sequence::Sequence(std::unique_ptr<Request> request, std::int32_t n_ctx, std::sh
       any_started_(std::move(request->any_started)), tokens_(std::move(request->prompt)),
       n_prompt_(static_cast<std::int32_t>(tokens_.size())),
       n_most_tokens_(n_prompt_ + std::min(request->max_tokens, n_ctx - n_prompt_)), stream_(request->stream),
-      n_prompt_logprobs_(request->n_prompt_logprobs),
+      n_prompt_logprobs_(request->n_prompt_logprobs), first_scored_(request->first_scored),
       sampler_(std::move(request->chain), std::move(request->forbidden), request->n_logprobs),
       shown_(std::move(request->shown)), stop_matcher_(std::move(request->stop)),
       submitted_at_(request->submitted_at), last_token_at_(request->submitted_at) {}
 
 std::size_t Sequence::n_most_cached() const {
     const std::size_t n_before_last = tokens_.size() - 1;
-    return n_prompt_logprobs_ < 0 ? n_before_last : std::min(n_before_last, prompt_logprobs_.size());
+    return std::min(n_before_last, next_score().value_or(n_before_last));
+}
+
+std::optional<std::size_t> Sequence::next_score() const {
+    const std::size_t next = first_scored_ - 1 + prompt_logprobs_.size();
+    const bool wanted = n_prompt_logprobs_ >= 0 && next + 1 < static_cast<std::size_t>(n_prompt_);
+    return wanted ? std::optional(next) : std::nullopt;
 }
 
 bool Sequence::wants_score(std::size_t pos) const {
-    return n_prompt_logprobs_ >= 0 && pos + 1 < static_cast<std::size_t>(n_prompt_) &&
-           pos >= prompt_logprobs_.size();
+    const std::optional<std::size_t> next = next_score();
+    return next && pos >= *next && pos + 1 < static_cast<std::size_t>(n_prompt_);
 }
 
 void Sequence::start(std::size_t n_cached) {

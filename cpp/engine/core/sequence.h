@@ -56,6 +56,8 @@ class Sequence {
     std::size_t n_most_cached() const;
     // Whether the probability of the prompt's token after position `pos` is asked for, and not known yet.
     bool wants_score(std::size_t pos) const;
+    // The next position for which that is so; none where all is known, or nothing asked for.
+    std::optional<std::size_t> next_score() const;
     std::int32_t n_prompt_logprobs() const { return n_prompt_logprobs_; }
     // Takes it; they come in the order of the positions.
     void add_score(TokenLogprobs logprobs) { prompt_logprobs_.push_back(std::move(logprobs)); }
@@ -89,6 +91,7 @@ class Sequence {
     std::int32_t n_most_tokens_; // of prompt and completion together
     bool stream_;
     std::int32_t n_prompt_logprobs_;
+    std::size_t first_scored_;
     std::vector<TokenLogprobs> prompt_logprobs_;
     Sampler sampler_;
     std::unordered_map<TokenId, std::string> shown_;

@@ -1,11 +1,17 @@
 #include "core/slot.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace llamad {
 
 std::span<const TokenId> Slot::pending() const {
     return std::span(sequence_->tokens()).subspan(cached_.size());
+}
+
+std::size_t Slot::n_before_scores() const {
+    const std::size_t n_pending = pending().size();
+    return std::min(n_pending, sequence_->next_score().value_or(cached_.size() + n_pending) - cached_.size());
 }
 
 void Slot::start(std::unique_ptr<Sequence> sequence, std::size_t n_cached, std::size_t n_fixed) {

@@ -32,7 +32,9 @@ class Slot {
     const std::string &salt() const { return salt_; }
     // Tokens that the sequence has and the stream has not.
     std::span<const TokenId> pending() const;
-    // Of these, so many can only be kept as a whole: they came from a state that cannot be trimmed.
+    // Of these, so many come before the next one whose row wants a score; all where none does.
+    std::size_t n_before_scores() const;
+    // Of the cached ones, so many can only be kept as a whole: they came from a state that cannot be trimmed.
     std::size_t n_fixed() const { return n_fixed_; }
     // When the last sequence left; the epoch before the first one did.
     TimePoint idle_since() const { return idle_since_; }

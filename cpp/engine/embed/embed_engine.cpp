@@ -1,6 +1,7 @@
 #include "embed/embed_engine.h"
 
 #include <exception>
+#include <new>
 #include <numeric>
 #include <sstream>
 #include <utility>
@@ -77,10 +78,27 @@ void EmbedEngine::open_mail(milliseconds patience) {
     Delivery<EmbedJob> mail = inbox_.take(patience);
     closed_ = mail.closed;
     for (std::unique_ptr<EmbedJob> &job : mail.requests) {
-        scheduler_.admit(std::move(job));
+        admit(std::move(job));
     }
     for (const RequestId id : mail.cancellations) {
         finish(scheduler_.end(id, FinishReason::kCancelled));
+    }
+}
+
+// The values of a large job may be more than there is memory for: it ends, and those beside it go on.
+void EmbedEngine::admit(std::unique_ptr<EmbedJob> job) {
+    const RequestId id = job->id;
+    const std::size_t n_inputs = job->inputs.size();
+    try {
+        scheduler_.admit(std::move(job));
+    } catch (const std::bad_alloc &) {
+        EmbedEnd end;
+        end.id = id;
+        end.reason = FinishReason::kError;
+        end.error = ErrorKind::kGenerationFailed;
+        end.error_message =
+            "there is no memory for what would come of " + std::to_string(n_inputs) + " inputs";
+        finish(std::move(end));
     }
 }
 

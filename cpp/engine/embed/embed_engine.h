@@ -77,6 +77,7 @@ class EmbedEngine {
     void loop();
     void step();
     void open_mail(std::chrono::milliseconds patience);
+    void admit(std::unique_ptr<EmbedJob> job);
     void end_overdue();
     void run(std::span<const Piece> pieces);
     void isolate_failure(std::span<const Piece> pieces);

@@ -189,7 +189,8 @@ std::optional<EmbedEnd> EmbedScheduler::complete(const Piece &piece, std::span<c
     if (limits_.pooling != Pooling::kRank) {
         normalize(values);
     }
-    if (++work.n_complete < work.job->inputs.size()) {
+    work.job->n_done->store(++work.n_complete, std::memory_order_relaxed);
+    if (work.n_complete < work.job->inputs.size()) {
         return std::nullopt;
     }
     return end(piece.job, FinishReason::kStop);
@@ -206,6 +207,7 @@ std::optional<EmbedEnd> EmbedScheduler::end(RequestId id, FinishReason reason, E
     const TimePoint started_at = work.n_planned == 0 ? now : work.started_at;
     EmbedEnd end{.id = id,
                  .reason = reason,
+                 .n_out = static_cast<std::size_t>(limits_.n_out),
                  .values = {},
                  .error = error,
                  .error_message = std::move(message),

@@ -33,7 +33,7 @@ LlamaEmbedder::LlamaEmbedder(const EmbedderConfig &config, const LlamaModel::Pro
     auto model = std::make_shared<const LlamaModel>(config.engine_config(), progress);
     if (model->kind() == ModelKind::kGenerate) {
         throw ModelLoadError(config.model_path +
-                             " cannot embed: it is made for generating text; load it as an engine");
+                             " cannot embed: it is made for generating text; load it as an Engine");
     }
     if (llama_model_has_encoder(model->get())) {
         throw ModelLoadError(config.model_path + " cannot embed: T5 encoders are not supported");
@@ -52,6 +52,7 @@ LlamaEmbedder::LlamaEmbedder(const EmbedderConfig &config, const LlamaModel::Pro
 }
 
 std::shared_ptr<const LlamaModel> LlamaEmbedder::loaded() const {
+    home_.require_here();
     const std::lock_guard lock(mutex_);
     if (model_ == nullptr) {
         throw EngineClosedError("the engine is closed");
@@ -135,11 +136,13 @@ PreparedEmbedding LlamaEmbedder::prepared(std::vector<std::vector<TokenId>> inpu
         throw ParameterError(info_.kind == ModelKind::kRerank ? "documents" : "input",
                              "there must be at least one input");
     }
-    PreparedEmbedding prepared{.n_tokens = {}, .job = std::make_unique<EmbedJob>(), .embedder_id = id_};
+    auto job = std::make_unique<EmbedJob>();
+    PreparedEmbedding prepared{.n_tokens = {}, .job = nullptr, .n_done = job->n_done, .embedder_id = id_};
     for (const std::vector<TokenId> &tokens : inputs) {
         prepared.n_tokens.push_back(tokens.size());
     }
-    prepared.job->inputs = std::move(inputs);
+    job->inputs = std::move(inputs);
+    prepared.job = std::move(job);
     return prepared;
 }
 
@@ -153,16 +156,20 @@ std::string LlamaEmbedder::detokenize(std::span<const TokenId> tokens, bool spec
 }
 
 RequestId LlamaEmbedder::submit(PreparedEmbedding &prepared) {
+    EmbedEngine &accepting = engine();
     if (prepared.embedder_id != id_) {
         throw ParameterError("prepared", "the request was prepared by another engine");
     }
     if (prepared.job == nullptr) {
         throw ParameterError("prepared", "the request has been submitted before; prepare a new one");
     }
-    return engine_->submit(prepared.job);
+    return accepting.submit(prepared.job);
 }
 
 void LlamaEmbedder::close() {
+    if (!is_at_home()) {
+        return;
+    }
     closed_.store(true, std::memory_order_release);
     if (engine_ != nullptr) {
         engine_->close();

@@ -10,6 +10,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/home_process.h"
 #include "embed/embed_engine.h"
 #include "embed/embedder_config.h"
 #include "llama/llama_model.h"
@@ -21,9 +22,10 @@ using EmbedInput = std::variant<std::string, std::vector<TokenId>>;
 
 // A job that is tokenized and checked; an embedder accepts it once.
 struct PreparedEmbedding {
-    std::vector<std::size_t> n_tokens; // of each input
-    std::unique_ptr<EmbedJob> job;     // null once accepted
-    std::uint64_t embedder_id;         // of the one that prepared it; its address may have been reused
+    std::vector<std::size_t> n_tokens;                      // of each input
+    std::unique_ptr<EmbedJob> job;                          // null once accepted
+    std::shared_ptr<const std::atomic<std::size_t>> n_done; // inputs computed so far
+    std::uint64_t embedder_id; // of the one that prepared it; its address may have been reused
 };
 
 struct EmbedderInfo {
@@ -34,7 +36,9 @@ struct EmbedderInfo {
 };
 
 // Threading: every method may be called from any thread. Preparing takes milliseconds and runs on the
-// caller's thread; submit() and cancel() never wait. close() joins the engine thread.
+// caller's thread; submit() and cancel() never wait. close() joins the engine thread. In a process that was
+// forked off it is closed: methods throw EngineClosedError, close() does nothing, and it must not be
+// destroyed.
 class LlamaEmbedder {
   public:
     // Blocks while the model is read. Throws ParameterError or ModelError.
@@ -44,7 +48,8 @@ class LlamaEmbedder {
     ~LlamaEmbedder() { close(); }
 
     const EmbedderInfo &info() const { return info_; }
-    bool closed() const { return closed_.load(std::memory_order_acquire); }
+    bool is_at_home() const { return home_.is_here(); }
+    bool closed() const { return !is_at_home() || closed_.load(std::memory_order_acquire); }
 
     // These throw RequestError, which blames "input", "query" or "documents", where the inputs cannot be
     // computed, and EngineClosedError when closed.
@@ -57,18 +62,22 @@ class LlamaEmbedder {
     // Returns the job's id. Throws QueueFullError, after which `prepared` may be submitted again,
     // EngineClosedError, or ParameterError where another embedder prepared it or it has been accepted before.
     RequestId submit(PreparedEmbedding &prepared);
-    void cancel(RequestId id) { engine_->cancel(id); }
+    void cancel(RequestId id) { engine().cancel(id); }
 
-    Outbox<EmbedEnd> &events() { return engine_->events(); }
-    const EmbedMetrics &metrics() const { return engine_->metrics(); }
+    Outbox<EmbedEnd> &events() { return engine().events(); }
+    const EmbedMetrics &metrics() const { return engine().metrics(); }
     // See EmbedEngine; neither takes a lock.
-    std::uint64_t n_rejected() const { return engine_->n_rejected(); }
-    double silent_s() const { return engine_->silent_s(); }
+    std::uint64_t n_rejected() const { return engine().n_rejected(); }
+    double silent_s() const { return engine().silent_s(); }
 
     // Ends every job with an error event, then frees the model. Idempotent.
     void close();
 
   private:
+    EmbedEngine &engine() const {
+        home_.require_here();
+        return *engine_;
+    }
     // Keeps the model alive while the caller works with it, also if close() comes in between.
     std::shared_ptr<const LlamaModel> loaded() const;
     void require_kind(ModelKind kind, const char *task) const;
@@ -76,6 +85,7 @@ class LlamaEmbedder {
     void check_input(const std::vector<TokenId> &tokens, const std::string &field, const char *param) const;
     PreparedEmbedding prepared(std::vector<std::vector<TokenId>> inputs) const;
 
+    const HomeProcess home_;
     const std::uint64_t id_; // unique in this process
     EmbedderInfo info_;
     std::size_t longest_token_ = 1;       // bytes

@@ -80,6 +80,7 @@ LlamaEngine::LlamaEngine(const EngineConfig &config, const LlamaModel::Progress 
 }
 
 std::shared_ptr<const LlamaEngine::Loaded> LlamaEngine::loaded() const {
+    home_.require_here();
     const std::lock_guard lock(mutex_);
     if (loaded_ == nullptr) {
         throw EngineClosedError("the engine is closed");
@@ -174,6 +175,7 @@ std::vector<std::string> LlamaEngine::token_pieces(std::span<const TokenId> toke
 std::vector<RequestId> LlamaEngine::submit(std::span<Prepared *const> prepared) {
     std::vector<std::unique_ptr<Request>> requests;
     RequestId first = 0;
+    Engine &accepting = engine();
     try {
         for (Prepared *one : prepared) {
             if (one->engine_id != id_) {
@@ -185,7 +187,7 @@ std::vector<RequestId> LlamaEngine::submit(std::span<Prepared *const> prepared) 
             }
             std::ranges::move(one->requests, std::back_inserter(requests));
         }
-        first = engine_->submit(requests);
+        first = accepting.submit(requests);
     } catch (...) {
         auto next = requests.begin();
         for (Prepared *one : prepared) {
@@ -206,6 +208,9 @@ std::vector<RequestId> LlamaEngine::submit(std::span<Prepared *const> prepared) 
 }
 
 void LlamaEngine::close() {
+    if (!is_at_home()) {
+        return;
+    }
     closed_.store(true, std::memory_order_release);
     if (engine_ != nullptr) {
         engine_->close();

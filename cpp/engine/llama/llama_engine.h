@@ -13,6 +13,7 @@
 
 #include "chat/chat_template.h"
 #include "core/engine.h"
+#include "core/home_process.h"
 #include "core/params.h"
 #include "llama/llama_model.h"
 
@@ -37,7 +38,9 @@ struct Prepared {
 };
 
 // Threading: every method may be called from any thread. Preparing takes milliseconds and runs on the
-// caller's thread; submit() and cancel() never wait. close() joins the engine thread.
+// caller's thread; submit() and cancel() never wait. close() joins the engine thread. In a process that was
+// forked off it is closed: methods throw EngineClosedError, close() does nothing, and it must not be
+// destroyed.
 class LlamaEngine {
   public:
     // Blocks while the model is read. Throws ParameterError or ModelError.
@@ -47,7 +50,8 @@ class LlamaEngine {
     ~LlamaEngine() { close(); }
 
     const ModelInfo &info() const { return info_; }
-    bool closed() const { return closed_.load(std::memory_order_acquire); }
+    bool is_at_home() const { return home_.is_here(); }
+    bool closed() const { return !is_at_home() || closed_.load(std::memory_order_acquire); }
 
     // `params` and `options` must have passed validate(). These throw RequestError where the request cannot
     // be carried out, EngineClosedError when closed.
@@ -71,15 +75,15 @@ class LlamaEngine {
     // after which they may be submitted again, EngineClosedError, or ParameterError where another engine
     // prepared one, one has been accepted before, or there could never be room for so many.
     std::vector<RequestId> submit(std::span<Prepared *const> prepared);
-    void cancel(RequestId id) { engine_->cancel(id); }
+    void cancel(RequestId id) { engine().cancel(id); }
 
-    EventQueue &events() { return engine_->events(); }
-    const Metrics &metrics() const { return engine_->metrics(); }
+    EventQueue &events() { return engine().events(); }
+    const Metrics &metrics() const { return engine().metrics(); }
     // See Engine; none takes a lock.
-    std::vector<SlotView> slots() const { return engine_->slots(); }
-    std::uint64_t n_rejected() const { return engine_->n_rejected(); }
-    double silent_s() const { return engine_->silent_s(); }
-    std::uint64_t n_kv_cells() const { return engine_->n_kv_cells(); }
+    std::vector<SlotView> slots() const { return engine().slots(); }
+    std::uint64_t n_rejected() const { return engine().n_rejected(); }
+    double silent_s() const { return engine().silent_s(); }
+    std::uint64_t n_kv_cells() const { return engine().n_kv_cells(); }
 
     // Ends every request with an error event, then frees the model. Idempotent.
     void close();
@@ -89,10 +93,15 @@ class LlamaEngine {
         std::shared_ptr<const LlamaModel> model;
         std::unique_ptr<const ChatTemplate> chat_template;
     };
+    Engine &engine() const {
+        home_.require_here();
+        return *engine_;
+    }
     // Keeps the model alive while the caller works with it, also if close() comes in between.
     std::shared_ptr<const Loaded> loaded() const;
     void require_room(const LlamaModel &model, std::size_t n_bytes) const;
 
+    const HomeProcess home_;
     const std::uint64_t id_; // unique in this process
     ModelInfo info_;
     std::unique_ptr<Engine> engine_; // kept after close(): its events are still to be drained

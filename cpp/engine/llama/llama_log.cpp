@@ -28,6 +28,7 @@ LogBuffer &buffer() {
 
 thread_local std::string *thread_errors = nullptr;
 thread_local std::vector<LogLine> *thread_held = nullptr;
+thread_local LogListener::OnLine *thread_listener = nullptr;
 thread_local int thread_level = GGML_LOG_LEVEL_INFO;
 
 void append(LogLine line) {
@@ -51,6 +52,9 @@ void on_log(ggml_log_level level, const char *text, void * /*user_data*/) {
     line.erase(std::find_if(line.rbegin(), line.rend(), [](char c) { return c != '\n'; }).base(), line.end());
     if (line.empty() || line == ".") { // a dot is llama.cpp's progress bar
         return;
+    }
+    if (thread_listener != nullptr) {
+        (*thread_listener)(line);
     }
     if (thread_level == GGML_LOG_LEVEL_ERROR && thread_errors != nullptr) {
         thread_errors->append(thread_errors->empty() ? "" : "; ").append(line);
@@ -102,6 +106,12 @@ void HeldLog::release() {
     }
     lines_.clear();
 }
+
+LogListener::LogListener(OnLine on_line) : on_line_(std::move(on_line)), outer_(thread_listener) {
+    thread_listener = &on_line_;
+}
+
+LogListener::~LogListener() { thread_listener = outer_; }
 
 LogErrors::LogErrors() : outer_(thread_errors) { thread_errors = &joined_; }
 

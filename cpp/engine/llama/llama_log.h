@@ -2,6 +2,7 @@
 // that no engine thread ever needs the GIL to log.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,22 @@ class HeldLog {
   private:
     std::vector<LogLine> lines_;
     std::vector<LogLine> *outer_;
+};
+
+// Sees every line that llama.cpp logs on this thread while the object lives, of whatever level; what it
+// throws goes through llama.cpp.
+class LogListener {
+  public:
+    using OnLine = std::function<void(const std::string &)>;
+
+    explicit LogListener(OnLine on_line);
+    LogListener(const LogListener &) = delete;
+    LogListener &operator=(const LogListener &) = delete;
+    ~LogListener();
+
+  private:
+    OnLine on_line_;
+    OnLine *outer_;
 };
 
 // Collects the error lines that llama.cpp logs on this thread while the object lives: often they are

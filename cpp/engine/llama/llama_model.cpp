@@ -102,7 +102,7 @@ void LlamaModel::require_text_generation() const {
     std::string problem;
     if (kind() != ModelKind::kGenerate) {
         problem = std::string("it is made for ") +
-                  (kind() == ModelKind::kEmbed ? "embeddings" : "reranking") + "; load it as an embedder";
+                  (kind() == ModelKind::kEmbed ? "embeddings" : "reranking") + "; load it as an Embedder";
     } else if (llama_model_has_encoder(model_.get())) {
         problem = "encoder and encoder-decoder models are not supported";
     } else if (llama_model_is_diffusion(model_.get())) {

@@ -117,8 +117,14 @@ ModelKind kind_of(std::string_view architecture, Pooling pooling) {
     return pooling != Pooling::kNone || is_encoder(architecture) ? ModelKind::kEmbed : ModelKind::kGenerate;
 }
 
-// llama.cpp says "Q4_K - Medium", "IQ4_XS - 4.25 bpw", "all F32".
+// llama.cpp says "Q4_K - Medium", "IQ4_XS - 4.25 bpw", "all F32"; two have another name everywhere else.
 std::string quantization_name(std::int64_t ftype) {
+    if (ftype == LLAMA_FTYPE_MOSTLY_Q2_K) {
+        return "Q2_K";
+    }
+    if (ftype == LLAMA_FTYPE_MOSTLY_IQ3_M) {
+        return "IQ3_M";
+    }
     std::string name = llama_ftype_name(static_cast<llama_ftype>(ftype));
     if (name.starts_with("all ")) {
         return name.substr(4);

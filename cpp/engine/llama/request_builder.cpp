@@ -33,6 +33,15 @@ void check_prompt(const LlamaModel &model, std::int32_t n_ctx, const std::vector
     }
 }
 
+void check_scored(const std::vector<TokenId> &prompt, const SamplingParams &params) {
+    const std::int32_t start = params.prompt_logprobs_start;
+    if (start > 0 && static_cast<std::size_t>(start) >= prompt.size()) {
+        throw ParameterError("prompt_logprobs_start",
+                             "prompt_logprobs_start must be less than the prompt's " +
+                                 std::to_string(prompt.size()) + " tokens, got " + std::to_string(start));
+    }
+}
+
 void check_against_model(const LlamaModel &model, const SamplingParams &params) {
     for (const auto &[token, bias] : params.logit_bias) {
         if (token >= model.n_vocab()) {
@@ -93,6 +102,7 @@ std::vector<std::unique_ptr<Request>> build_requests(const LlamaModel &model, st
                                                      const SamplingParams &params,
                                                      const RequestOptions &options) {
     check_prompt(model, n_ctx, prompt);
+    check_scored(prompt, params);
     check_against_model(model, params);
     SamplingParams of_choice = params;
     std::vector<std::unique_ptr<Request>> requests;
@@ -100,6 +110,8 @@ std::vector<std::unique_ptr<Request>> build_requests(const LlamaModel &model, st
         requests.push_back(build_request(model, n_ctx, prompt, of_choice, options));
         if (i == 0) { // the prompt is the same for all
             requests.back()->n_prompt_logprobs = params.prompt_logprobs.value_or(-1);
+            requests.back()->first_scored =
+                static_cast<std::size_t>(std::max(params.prompt_logprobs_start, 1));
         }
         if (of_choice.seed && *of_choice.seed != -1) { // else all would say the same
             of_choice.seed =

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from llamad import _engine
+from llamad.aio.stream import Signal, TokenStream
 from llamad.errors import ModelBusyError, ParameterError, QueueFullError, UnknownModelError
 from llamad.models.entries import ModelEntry
 from llamad.models.lease import Lease
@@ -18,7 +19,6 @@ from llamad.models.statistics import Counters, ModelStatistics
 from llamad.request_options import RequestOptions
 from llamad.sampling import SamplingParams
 from llamad.settings import Settings
-from llamad.stream import Signal, TokenStream
 
 WAIT_S = 30.0
 """Generous bound of every wait in these tests; only a failing test comes near it."""
@@ -197,7 +197,7 @@ class FakeEngine:
         counted = ["prompt", "cached", "copied", "restored", "prefilled", "generated"]
         cache = ["bytes", "disk_bytes", "entries", "evictions"]
         names = [f"{name}_tokens" for name in counted] + [f"prefix_cache_{name}" for name in cache]
-        stats: dict[str, Any] = dict.fromkeys([*names, "preemptions", "steps", "decode_calls", "waiting"], 7)
+        stats: dict[str, Any] = dict.fromkeys([*names, "preemptions", "decode_calls", "waiting"], 7)
         finished = {f"finished_{reason}": 4 for reason in ("stop", "length", "cancelled", "error")}
         stats |= {"running": 3, "timeouts": 1, "queue_timeouts": 2, "rejected": 5, "slots": 4}
         stats |= {"kv_cells": 200, "kv_cells_used": 50, "kv_cells_held": 80, "busy_s": self.busy_s}

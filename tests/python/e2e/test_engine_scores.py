@@ -90,3 +90,46 @@ def test_what_cannot_be_is_refused(engine: Engine, params: dict[str, Any], param
     with pytest.raises(ParameterError, match=param) as caught:
         engine.generate("x", **params)
     assert caught.value.param == param
+
+
+@pytest.mark.parametrize("unified", [False, True])
+def test_scores_from_a_token_on_are_those_of_the_whole(smollm2: Path, unified: bool) -> None:
+    with Engine(smollm2, n_parallel=3, n_ctx=256, n_threads=1, kv_unified=unified) as engine:
+        text = engine.tokenize("The river runs past the mill and the old stone bridge. " * 4)
+        prompts = [
+            text + engine.tokenize(end, add_special=False) for end in (" It is cold.", " Xylophones!", " The")
+        ]
+        params = {"max_tokens": 0, "prompt_logprobs": 2, **GREEDY}
+        together = [engine.submit(prompt, prompt_logprobs_start=len(text), **params) for prompt in prompts]
+        parts = [generation.result(timeout=120) for generation in together]
+        wholes = [engine.submit(prompt, **params).result(timeout=120) for prompt in prompts]
+    assert [part.usage.cached_tokens for part in parts] == [0, len(text) - 1, len(text) - 1]
+    for prompt, part, whole in zip(prompts, parts, wholes, strict=True):
+        assert part.prompt_logprobs is not None
+        assert whole.prompt_logprobs is not None
+        assert [token.token_id for token in part.prompt_logprobs] == prompt[len(text) :]
+        for token, expected in zip(part.prompt_logprobs, whole.prompt_logprobs[len(text) - 1 :], strict=True):
+            assert token.logprob == pytest.approx(expected.logprob, abs=0.3)  # batches round differently
+            assert token.top[0][1] == pytest.approx(expected.top[0][1], abs=0.3)
+
+
+def test_scores_from_a_token_on_keep_their_distance_from_the_ends(tiny_model: Path) -> None:
+    with Engine(tiny_model, n_parallel=2, n_ctx=512, n_threads=1) as engine:
+        prompt = engine.tokenize("a hundred words")
+        params: dict[str, Any] = {"max_tokens": 0, "prompt_logprobs": 0}
+        whole = engine.submit(prompt, **params).result(timeout=60).prompt_logprobs
+        assert whole is not None
+        for start in range(len(prompt)):
+            part = engine.submit(prompt, prompt_logprobs_start=start, **params).result(timeout=60)
+            assert part.prompt_logprobs is not None
+            assert [token.token_id for token in part.prompt_logprobs] == prompt[max(start, 1) :]
+            differences = [
+                abs(token.logprob - expected.logprob)
+                for token, expected in zip(part.prompt_logprobs, whole[max(start, 1) - 1 :], strict=True)
+            ]
+            assert max(differences) < 0.05
+        with pytest.raises(ParameterError, match=f"less than the prompt's {len(prompt)} tokens") as caught:
+            engine.submit(prompt, prompt_logprobs_start=len(prompt), **params)
+        assert caught.value.param == "prompt_logprobs_start"
+        with pytest.raises(ParameterError, match="where prompt_logprobs are not asked for"):
+            engine.submit(prompt, prompt_logprobs_start=1)

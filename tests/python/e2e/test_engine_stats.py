@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from llamad import AsyncEngine
-from llamad.embedder import AsyncEmbedder
+from llamad.async_embedder import AsyncEmbedder
 from llamad.errors import QueueFullError
 
 from tests.python.support.tiny_embedders import write_embedder
