@@ -13,7 +13,9 @@
     │   ├── TemplateError          the messages do not fit the model's chat template
     │   └── GrammarError           the grammar does not parse
     ├── SettingsError              a flag, variable or configuration key is wrong (also a ValueError)
+    ├── QuantizationError          a model could not be written in another type
     ├── PullError                  a model could not be fetched
+    ├── BatchFileError             a file of requests or of answers failed while it was worked on
     ├── UnknownModelError          no model of this name is served
     ├── ModelLoadingError          the model is still being loaded; try again later
     ├── ModelBusyError             the model cannot be unloaded while requests use it
@@ -21,13 +23,17 @@
     ├── QueueFullError             the bounded queue has no room; try again later
     ├── RequestTimeoutError        the request took longer than it may
     │   └── QueueTimeoutError      it waited too long for a slot; try again later
+    ├── OutputError                a class refuses the answer that was to be parsed to it (also a ValueError)
     ├── EngineClosedError          the engine was closed before or while it worked on this
     └── GenerationError            decoding failed; other requests are not affected
+
+    KeyboardInterrupt
+    └── GenerationInterrupted      Ctrl-C or a notebook's stop button, with what there was by then
 
 The native engine raises the same classes: `cpp/bindings/errors.cpp` maps each C++ exception to its
 namesake here.
 
-`llamad` exports those that its classes raise. `SettingsError`, `PullError`, `UnknownModelError`,
+`llamad` exports those that its classes raise. `SettingsError`, `BatchFileError`, `UnknownModelError`,
 `LoadFailedError`, `ModelLoadingError`, `ModelBusyError` and `MemoryBudgetError` are raised by the server and
 the command line alone, and stay here.
 """
@@ -105,8 +111,16 @@ class SettingsError(LlamadError, ValueError):
     """A flag, an environment variable or a key of the configuration file is wrong."""
 
 
+class QuantizationError(LlamadError):
+    """A model could not be written in another type; no half-written file is left behind."""
+
+
 class PullError(LlamadError):
     """A model could not be fetched; no half-made model is left behind."""
+
+
+class BatchFileError(LlamadError):
+    """A file of requests could not be read on, or its answers could not be written."""
 
 
 class UnknownModelError(LlamadError):
@@ -161,6 +175,39 @@ class RequestTimeoutError(LlamadError):
 
 class QueueTimeoutError(RequestTimeoutError):
     """The request waited longer for a slot than the engine's `queue_timeout_s` allows; try again later."""
+
+
+class OutputError(LlamadError, ValueError):
+    """A class refuses the answer that was to be parsed to it, though its JSON fits the class's schema.
+
+    Attributes:
+        result: what was generated; `result.text` is the answer.
+    """
+
+    def __init__(self, message: str, *, result: Result | None = None) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+class GenerationInterrupted(KeyboardInterrupt):
+    """Ctrl-C, or a notebook's stop button, came while results were waited for; everything is cancelled.
+
+    Attributes:
+        partial: a result for each prompt, or None for what had not begun. What was cut off has finish reason
+            "cancelled" and its text so far. After a notebook's cell: `sys.last_value.partial`.
+    """
+
+    def __init__(self, partial: Sequence[Result | None]) -> None:
+        n_cut = sum(one is not None and one.finish_reason == "cancelled" for one in partial)
+        n_none = sum(one is None for one in partial)
+        super().__init__(
+            f"{len(partial) - n_cut - n_none} of {len(partial)} were done, {n_cut} were cut off; "
+            "see the exception's `partial`"
+        )
+        self.partial = list(partial)
+
+    def __reduce__(self) -> tuple[type[GenerationInterrupted], tuple[list[Result | None]]]:
+        return type(self), (self.partial,)
 
 
 class EngineClosedError(LlamadError):

@@ -65,6 +65,12 @@ class RequestOptions:
         }
 
 
+def check_options(options: object) -> None:
+    """Raise a `ParameterError` unless these are `RequestOptions`."""
+    if not isinstance(options, RequestOptions):
+        raise _mismatch("options", "RequestOptions", options)
+
+
 def check_integer(name: str, value: object, minimum: int, maximum: int) -> None:
     """Raise a `ParameterError` unless the value is an integer in `[minimum, maximum]`."""
     if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:

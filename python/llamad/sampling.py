@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import InitVar, dataclass, field, fields
+from functools import partial
+from typing import Any, Self
 
 from . import _engine, errors
 
@@ -48,8 +49,20 @@ class SamplingParams:
         logprobs: report the logarithm of each token's probability, and of so many likeliest ones at
             its place; None reports none. Range [0, 20]. They are the model's own, before penalties,
             temperature and filters.
-        prompt_logprobs: the same for the tokens of the prompt, but the first. The whole prompt is
-            computed for it, whatever the prefix cache holds.
+        prompt_logprobs: the same for the tokens of the prompt, but the first. They are computed for it,
+            whatever the prefix cache holds.
+        prompt_logprobs_start: index of the first token of the prompt that `prompt_logprobs` are for; what
+            comes before it may be taken from the prefix cache. Range [0, number of the prompt's tokens).
+            0, where `prompt_logprobs` is None.
+
+    Raises:
+        ParameterError: a value has the wrong type or lies outside its range, or there is a
+            `logits_processor`: a Python function for each token would hold up every request that is
+            computed in the same step. `logit_bias`, `grammar`, `json_schema`, `stop` and the penalties
+            are applied by the engine itself.
+
+    Example:
+        >>> SamplingParams.greedy(max_tokens=64).replace(stop="###")
     """
 
     max_tokens: int | None = None
@@ -80,16 +93,67 @@ class SamplingParams:
     ignore_eos: bool = False
     logprobs: int | None = None
     prompt_logprobs: int | None = None
+    prompt_logprobs_start: int = 0
+    logits_processor: InitVar[object] = None
     native: _engine.SamplingParams = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, logits_processor: object) -> None:
         """Normalise the containers (so that the object can be hashed) and validate."""
+        if logits_processor is not None:
+            raise errors.ParameterError(_NO_PROCESSOR, param="logits_processor")
         set_field = object.__setattr__
         for name in ("stop", "dry_sequence_breakers"):
             set_field(self, name, _strings(name, getattr(self, name)))
         set_field(self, "logit_bias", _pairs("logit_bias", self.logit_bias))
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.init}
-        set_field(self, "native", _engine.SamplingParams(**values))
+        set_field(self, "native", _engine.SamplingParams(**self._values()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the values; the native twin is made anew."""
+        return partial(type(self), **self._values()), ()
+
+    def _values(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+
+    def replace(self, **changes: Any) -> Self:
+        """Return the same parameters but for these.
+
+        Raises:
+            ParameterError: a name is unknown, or a value has the wrong type or lies outside its range.
+        """
+        check_names(changes)
+        return type(self)(**(self._values() | changes))
+
+    @classmethod
+    def greedy(cls, **changes: Any) -> Self:
+        """Always the likeliest token: nothing is left to chance."""
+        return cls._preset(changes, temperature=0.0)
+
+    @classmethod
+    def precise(cls, **changes: Any) -> Self:
+        """Close to the likeliest text, for facts, code and extraction: temperature 0.2, top-p 0.9."""
+        return cls._preset(changes, temperature=0.2, top_p=0.9)
+
+    @classmethod
+    def balanced(cls, **changes: Any) -> Self:
+        """For conversation: temperature 0.7, top-p 0.95, min-p 0.05."""
+        return cls._preset(changes, temperature=0.7, top_p=0.95, min_p=0.05)
+
+    @classmethod
+    def creative(cls, **changes: Any) -> Self:
+        """Varied text, for stories and ideas: temperature 1.2, and min-p 0.05 in place of top-k and top-p."""
+        return cls._preset(changes, temperature=1.2, top_k=0, top_p=1.0, min_p=0.05)
+
+    @classmethod
+    def _preset(cls, changes: dict[str, Any], **values: Any) -> Self:
+        check_names(changes)
+        return cls(**(values | changes))
+
+
+_NO_PROCESSOR = (
+    "logits_processor is not supported: tokens are chosen on the engine's own thread, for all requests of a "
+    "step together, and a Python function for each token would hold up every one of them; logit_bias, "
+    "grammar, json_schema, stop and the penalties are applied by the engine itself"
+)
 
 
 def _strings(name: str, value: str | Iterable[str]) -> tuple[str, ...]:
@@ -122,17 +186,22 @@ def sampling_params(params: SamplingParams | None, overrides: dict[str, Any]) ->
     """Combine an optional `SamplingParams` with keyword overrides.
 
     Raises:
-        ParameterError: an override has an unknown name, a wrong type or a value out of range.
+        ParameterError: an override has an unknown name, a wrong type or a value out of range; or `params` are
+            no `SamplingParams`.
     """
-    unknown = sorted(set(overrides) - FIELD_NAMES)
+    check_names(overrides)
+    if params is None:
+        return SamplingParams(**overrides)
+    if not isinstance(params, SamplingParams):
+        raise _mismatch("params", "SamplingParams, or None", params)
+    return params.replace(**overrides) if overrides else params
+
+
+def check_names(values: Mapping[str, Any]) -> None:
+    """Raise a `ParameterError` if a name is no field of `SamplingParams`."""
+    unknown = sorted(set(values) - FIELD_NAMES - {"logits_processor"})
     if unknown:
         raise errors.ParameterError(
             f"unknown sampling parameter {unknown[0]!r}; known are {', '.join(sorted(FIELD_NAMES))}",
             param=unknown[0],
         )
-    if params is None:
-        return SamplingParams(**overrides)
-    if not overrides:
-        return params
-    base = {name: getattr(params, name) for name in FIELD_NAMES}
-    return SamplingParams(**(base | overrides))

@@ -21,7 +21,7 @@ from .tables import ModelTable, read_tables
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from llamad.embedder import EmbedderOptions
+    from llamad.embeddings import EmbedderOptions
     from llamad.options import EngineOptions
     from llamad.settings import Settings
 

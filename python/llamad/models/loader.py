@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from llamad import _engine
+from llamad.async_embedder import AsyncEmbedder
 from llamad.async_engine import AsyncEngine
-from llamad.embedder import AsyncEmbedder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -44,7 +44,7 @@ _SETTINGS = frozenset(f.name for group in (EngineSettings, ContextSettings) for 
 RELOADABLE = _SETTINGS | {"load_timeout", "models_config"}
 """What `ModelManager.reload` can change in a running server."""
 
-_SAMPLING = FIELD_NAMES - {"grammar", "logprobs", "prompt_logprobs"}
+_SAMPLING = FIELD_NAMES - {"grammar", "logprobs", "prompt_logprobs", "prompt_logprobs_start"}
 """What an answer is made of is the request's alone to say; the rest has defaults."""
 
 _OWN = {

@@ -30,8 +30,12 @@ _KINDS = {list: "an array", str: "a string", bool: "true or false", type(None): 
 _logger = logging.getLogger(__name__)
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes, what: str = "the body") -> dict[str, Any]:
     """Parse a request's body.
+
+    Args:
+        body: the JSON text.
+        what: as messages call it.
 
     Raises:
         RequestError: it is empty, not valid JSON in UTF-8, nested too deeply, or not an object.
@@ -40,10 +44,10 @@ def parse_object(body: bytes) -> dict[str, Any]:
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise RequestError(_complaint(body, error)) from None
+        raise RequestError(_complaint(body, error, what)) from None
     if not isinstance(parsed, dict):
-        raise RequestError(f"the body must be a JSON object, not {_KINDS.get(type(parsed), 'a number')}")
-    _refuse_duplicates(body, _count_keys(body, parsed))
+        raise RequestError(f"{what} must be a JSON object, not {_KINDS.get(type(parsed), 'a number')}")
+    _refuse_duplicates(body, _count_keys(body, parsed, what))
     return parsed
 
 
@@ -54,33 +58,33 @@ def note_unknown(body: dict[str, Any], known: AbstractSet[str]) -> None:
         _logger.debug("ignoring unknown fields: %r", sorted(unknown))
 
 
-def _complaint(body: bytes, error: orjson.JSONDecodeError) -> str:
+def _complaint(body: bytes, error: orjson.JSONDecodeError, what: str) -> str:
     """Say why a body could not be parsed."""
     if not body.strip():
-        return "the body is empty; it must be a JSON object"
+        return f"{what} is empty; it must be a JSON object"
     if body.startswith(b"\xef\xbb\xbf"):
-        return "the body begins with a byte order mark; it must be plain UTF-8"
+        return f"{what} begins with a byte order mark; it must be plain UTF-8"
     try:
         text = body.decode()
     except UnicodeDecodeError as wrong:
-        return f"the body is not valid UTF-8: byte 0x{body[wrong.start]:02x} at offset {wrong.start}"
+        return f"{what} is not valid UTF-8: byte 0x{body[wrong.start]:02x} at offset {wrong.start}"
     for name in ("NaN", "Infinity"):
         if text.startswith(name, error.pos):
-            return f"the body is not valid JSON: {name} is not a JSON value: {_place(error)}"
+            return f"{what} is not valid JSON: {name} is not a JSON value: {_place(error)}"
     if error.msg.startswith("depth limit"):  # the parser's own, far above ours
-        return _too_deep()
-    return f"the body is not valid JSON: {error}"
+        return _too_deep(what)
+    return f"{what} is not valid JSON: {error}"
 
 
 def _place(error: orjson.JSONDecodeError) -> str:
     return f"line {error.lineno} column {error.colno} (char {error.pos})"
 
 
-def _too_deep() -> str:
-    return f"the body is nested more than {MAX_DEPTH} levels deep"
+def _too_deep(what: str) -> str:
+    return f"{what} is nested more than {MAX_DEPTH} levels deep"
 
 
-def _count_keys(body: bytes, parsed: dict[str, Any]) -> int:
+def _count_keys(body: bytes, parsed: dict[str, Any], what: str) -> int:
     """Return how many keys all objects have together, or fewer where counting would cost more than it saves.
 
     Raises:
@@ -101,7 +105,7 @@ def _count_keys(body: bytes, parsed: dict[str, Any]) -> int:
         if not below:
             return n_keys
         level = below
-    raise RequestError(_too_deep())
+    raise RequestError(_too_deep(what))
 
 
 def _refuse_duplicates(body: bytes, n_keys: int) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any
 
+from ..jobs.reader import ChatReader, new_call_id
+from ..results import ToolCall
 from .reasoning import Thoughts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from .._engine import ChatParser, _ChatEvent
 
 
@@ -64,37 +63,16 @@ class MessageDeltas:
 
 def message_of(text: str, parser: ChatParser | None) -> tuple[dict[str, Any], Thoughts]:
     """Return the whole message that a choice's text stands for, and what of the text was reasoning."""
-    message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None}
-    thoughts = Thoughts()
+    reader, thoughts = ChatReader(parser), Thoughts()
     if parser is None:
-        return message, thoughts
-    events = [*parser.feed(text), *parser.finish()]
-    for event in events:
-        thoughts.note(event)
-    return message | _parsed(events), thoughts
-
-
-def _parsed(events: Iterable[_ChatEvent]) -> dict[str, Any]:
-    content, reasoning = "", ""
-    calls: list[dict[str, Any]] = []
-    for event in events:
-        match event:
-            case ("reasoning", text):
-                reasoning += text
-            case ("content", text):
-                content += text
-            case (_, index, "", arguments):
-                calls[index]["function"]["arguments"] += arguments
-            case (_, _, name, arguments):
-                calls.append(_call(name, arguments))
-    message: dict[str, Any] = {"content": content or (None if calls else "")}
-    if reasoning:
-        message["reasoning_content"] = reasoning
-    if calls:
-        message["tool_calls"] = calls
-    return message
+        reader.feed(text, end=True)
+    else:
+        events = [*parser.feed(text), *parser.finish()]
+        for event in events:
+            thoughts.note(event)
+        reader.take(events)
+    return reader.message | {"refusal": None}, thoughts
 
 
 def _call(name: str, arguments: str) -> dict[str, Any]:
-    call_id = f"call_{secrets.token_hex(12)}"
-    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
+    return ToolCall(new_call_id(), name, arguments).to_dict()

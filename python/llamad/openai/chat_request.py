@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..containers import AnyObject
 from ..errors import ParameterError
+from ..fields import Boolean, Field, Integer, OneOf, Only, String, parse_fields
 from ..request_options import MAX_CHOICES
 from ..sampling import SamplingParams
 from .body import note_unknown, parse_object
-from .containers import AnyObject
 from .conversation import CONVERSATION_FIELDS, parse_conversation
-from .fields import Boolean, Field, Integer, OneOf, Only, String, parse_fields
 from .generation_request import GENERATION_FIELDS, GenerationRequest, parse_generation
 from .response_format import CONSTRAINT_FIELDS, parse_constraint
 from .sampling_fields import SAMPLING_FIELDS

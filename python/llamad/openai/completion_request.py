@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ParameterError
+from ..fields import INT32_MAX, Boolean, Field, Integer, Schema, String, mismatch, parse_fields
 from ..request_options import MAX_CHOICES
 from ..sampling import SamplingParams
 from .body import note_unknown, parse_object
-from .fields import INT32_MAX, Boolean, Field, Integer, Schema, String, mismatch, parse_fields
 from .generation_request import GENERATION_FIELDS, GenerationRequest, parse_generation
 from .response_format import CONSTRAINT_FIELDS, parse_constraint
 from .sampling_fields import SAMPLING_FIELDS

@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 
+from ..containers import AnyObject
 from ..errors import ParameterError
-from .containers import AnyObject
-from .fields import Boolean, Field, OneOf, Schema, String, parse_fields
+from ..fields import Boolean, Field, OneOf, Schema, String, parse_fields
+from ..structured.tools import ToolChoice, Tools, tool_use
 from .messages import Messages
-from .tools import ToolChoice, Tools, tool_use
 
 
 @dataclass(frozen=True, slots=True)

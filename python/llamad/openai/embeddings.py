@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from ..errors import ParameterError
+from ..fields import Field, Integer, OneOf, String, parse_fields
 from .body import note_unknown, parse_object
 from .completion_request import Prompt, PromptValue
-from .fields import Field, Integer, OneOf, String, parse_fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..embedder import Embeddings
+    from ..embeddings import Embeddings
 
 EMBEDDING_FIELDS = (
     Field("model", String(), "model", required=True),

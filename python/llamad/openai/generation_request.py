@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ParameterError
+from ..fields import INT32_MAX, INT32_MIN, Boolean, Field, Integer, Nested, Number, String, parse_fields
 from ..request_options import MAX_CHOICES, MAX_TIMEOUT_S
 from ..sampling import sampling_params
-from .fields import INT32_MAX, INT32_MIN, Boolean, Field, Integer, Nested, Number, String, parse_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

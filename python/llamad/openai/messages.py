@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
+from ..containers import ListOf
 from ..errors import ParameterError
-from .containers import ListOf
-from .fields import Field, Nested, OneOf, Only, Schema, String, mismatch, object_schema, parse_fields
+from ..fields import Field, Nested, OneOf, Only, Schema, String, mismatch, object_schema, parse_fields
 
 
 @dataclass(frozen=True, slots=True)

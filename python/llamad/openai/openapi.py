@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from ..fields import Boolean, Field, Nested, Schema, object_schema
 from . import chat_request, completion_request, embeddings, rerank, token_requests
 from .field_help import field_help
-from .fields import Boolean, Field, Nested, Schema, object_schema
 from .response_schemas import RESPONSE_SCHEMAS
 
 _GENERATION = (

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ..fields import Boolean, Field, Integer, Schema, String, mismatch, parse_fields
 from .body import note_unknown, parse_object
-from .fields import Boolean, Field, Integer, Schema, String, mismatch, parse_fields
 
 if TYPE_CHECKING:
-    from ..embedder import Ranking
+    from ..embeddings import Ranking
 
 MAX_DOCUMENTS = 2048
 """Most documents of one request: as many as one for embeddings may have inputs."""

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import orjson
 
+from ..containers import AnyObject, ListOf
 from ..errors import ParameterError
-from ..structured import choice_grammar, json_schema_grammar, regex_grammar
-from .containers import AnyObject, ListOf
-from .fields import Boolean, Field, Nested, OneOf, Schema, String, mismatch, object_schema, parse_fields
+from ..fields import Boolean, Field, Nested, OneOf, Schema, String, object_schema, parse_fields
+from ..structured import choice_grammar, regex_grammar, schema_text_grammar
 
 _ANY_OBJECT = '{"type":"object"}'
-
-_MOST_KEPT = 64
-"""Grammars of the latest schemas: an application sends the same few, and a large one takes 30 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +27,11 @@ class JsonSchema:
 
     def parse(self, path: str, value: Any) -> str:
         if self.or_text and isinstance(value, str):
-            return _schema_grammar(value, path)
-        return _schema_grammar(orjson.dumps(AnyObject().parse(path, value)).decode(), path)
+            return schema_text_grammar(value, path)
+        return schema_text_grammar(orjson.dumps(AnyObject().parse(path, value)).decode(), path)
 
     def schema(self) -> Schema:
         return {"anyOf": [{"type": "object"}, {"type": "string"}]} if self.or_text else {"type": "object"}
-
-
-@lru_cache(_MOST_KEPT)
-def _schema_grammar(text: str, path: str) -> str:
-    try:
-        schema = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        raise mismatch(path, "a JSON Schema", text) from None
-    return json_schema_grammar(AnyObject().parse(path, schema), path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +82,7 @@ class ResponseFormat:
             case "text":
                 return ""
             case "json_object":
-                return str(values.get("grammar") or _schema_grammar(_ANY_OBJECT, path))
+                return str(values.get("grammar") or schema_text_grammar(_ANY_OBJECT, path))
             case _:
                 return str(values["json_schema"]["grammar"])
 
@@ -113,7 +100,7 @@ class JsonObject:
     """Whether the answer is any JSON object."""
 
     def parse(self, path: str, value: Any) -> str:
-        return _schema_grammar(_ANY_OBJECT, path) if Boolean().parse(path, value) else ""
+        return schema_text_grammar(_ANY_OBJECT, path) if Boolean().parse(path, value) else ""
 
     def schema(self) -> Schema:
         return Boolean().schema()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .fields import Schema, or_null
+from ..fields import Schema, or_null
 
 _TEXT: Schema = {"type": "string"}
 _COUNT: Schema = {"type": "integer", "minimum": 0}

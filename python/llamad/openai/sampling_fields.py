@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .fields import INT64_MAX, INT64_MIN, Boolean, Field, Integer, LogitBias, Number, Only, Strings
+from ..fields import INT64_MAX, INT64_MIN, Boolean, Field, Integer, LogitBias, Number, Only, Strings
 
 SAMPLING_FIELDS = (
     Field("temperature", Number(0), "temperature"),

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..containers import ListOf
 from ..errors import ParameterError
+from ..fields import Boolean, Field, Integer, String, parse_fields
 from .body import note_unknown, parse_object
-from .containers import ListOf
 from .conversation import CONVERSATION_FIELDS, Conversation, parse_conversation
-from .fields import Boolean, Field, Integer, String, parse_fields
 
 MODEL_FIELD = Field("model", String(), "model")
 """Optional, where the server has only one."""

@@ -3,9 +3,15 @@
 What cannot be enforced is refused: each function raises `ParameterError` naming the part that it cannot keep.
 """
 
-from .json_schema import json_schema_grammar
+from .json_schema import json_schema_grammar, schema_text_grammar
 from .literals import choice_grammar
 from .regex import regex_grammar
 from .tool_schema import check_tool_schema
 
-__all__ = ["check_tool_schema", "choice_grammar", "json_schema_grammar", "regex_grammar"]
+__all__ = [
+    "check_tool_schema",
+    "choice_grammar",
+    "json_schema_grammar",
+    "regex_grammar",
+    "schema_text_grammar",
+]

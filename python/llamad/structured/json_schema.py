@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
+from ..containers import AnyObject
+from ..fields import mismatch
 from . import charset
 from .arrays import array_node
 from .document import Place
@@ -31,6 +36,23 @@ _DEEPEST = 32
 """Levels of arrays and objects in a value that no schema speaks of."""
 
 _SCALARS = ALL_TYPES - {"array", "object"}
+
+_MOST_KEPT = 64
+"""Grammars of the latest schemas: an application sends the same few, and a large one takes 30 ms."""
+
+
+@lru_cache(_MOST_KEPT)
+def schema_text_grammar(text: str, path: str) -> str:
+    """GBNF of a JSON Schema that is an object, written as JSON; kept for the next time.
+
+    Raises:
+        ParameterError: it is no such thing, or `json_schema_grammar` refuses it.
+    """
+    try:
+        schema = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise mismatch(path, "a JSON Schema", text) from None
+    return json_schema_grammar(AnyObject().parse(path, schema), path)
 
 
 def json_schema_grammar(schema: dict[str, Any] | bool, path: str) -> str:

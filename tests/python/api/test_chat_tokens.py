@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from llamad.stream import TokenStream
+from llamad.aio.stream import TokenStream
 
 from .fakes import PROMPT, FakeEngine, LineParser, end, finish
 from .harness import Served, events_of, on_loop, serving, wait_for

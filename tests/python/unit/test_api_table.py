@@ -12,12 +12,12 @@ from typing import Any
 import orjson
 import pytest
 from llamad.errors import ParameterError
+from llamad.fields import Field
 from llamad.openai.chat_request import ALL_FIELDS as CHAT_FIELDS
 from llamad.openai.chat_request import parse_chat
 from llamad.openai.completion_request import ALL_FIELDS as COMPLETION_FIELDS
 from llamad.openai.completion_request import parse_completion
 from llamad.openai.embeddings import EMBEDDING_FIELDS, parse_embedding
-from llamad.openai.fields import Field
 from llamad.openai.rerank import RERANK_FIELDS, parse_rerank
 
 _PAGE = Path(__file__).resolve().parents[3] / "docs" / "api.md"

@@ -41,7 +41,7 @@ def test_no_field_is_defined_twice() -> None:
 
 
 def test_every_sampling_parameter_can_be_asked_for() -> None:
-    elsewhere = {"max_tokens", "grammar", "logprobs", "prompt_logprobs"}
+    elsewhere = {"max_tokens", "grammar", "logprobs", "prompt_logprobs", "prompt_logprobs_start"}
     assert {field.target for field in SAMPLING_FIELDS} - {""} == FIELD_NAMES - elsewhere
 
 

@@ -8,7 +8,7 @@ from array import array
 from typing import Any
 
 import pytest
-from llamad.embedder import Embeddings, Ranking
+from llamad.embeddings import Embeddings, Ranking
 from llamad.errors import ParameterError, RequestError
 from llamad.openai.embeddings import check_dimensions, embedding_list, parse_embedding, shortened
 from llamad.openai.rerank import parse_rerank, ranking

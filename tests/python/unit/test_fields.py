@@ -8,13 +8,9 @@ from typing import Any
 import orjson
 import pytest
 from jsonschema import Draft202012Validator
+from llamad.containers import AnyObject, ListOf
 from llamad.errors import ParameterError
-from llamad.openai.chat_request import ALL_FIELDS as CHAT_FIELDS
-from llamad.openai.completion_request import ALL_FIELDS as COMPLETION_FIELDS
-from llamad.openai.completion_request import MAX_PROMPTS, Prompt
-from llamad.openai.containers import AnyObject, ListOf
-from llamad.openai.embeddings import EMBEDDING_FIELDS
-from llamad.openai.fields import (
+from llamad.fields import (
     INT64_MAX,
     INT64_MIN,
     Boolean,
@@ -31,6 +27,10 @@ from llamad.openai.fields import (
     object_schema,
     parse_fields,
 )
+from llamad.openai.chat_request import ALL_FIELDS as CHAT_FIELDS
+from llamad.openai.completion_request import ALL_FIELDS as COMPLETION_FIELDS
+from llamad.openai.completion_request import MAX_PROMPTS, Prompt
+from llamad.openai.embeddings import EMBEDDING_FIELDS
 from llamad.openai.rerank import RERANK_FIELDS
 from llamad.openai.token_requests import DETOKENIZE_FIELDS, TEMPLATE_FIELDS, TOKENIZE_FIELDS
 

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from llamad.errors import ParameterError
 from llamad.openai.chat_request import parse_chat
-from llamad.openai.tools import MAX_TOOLS
+from llamad.structured.tools import MAX_TOOLS
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 

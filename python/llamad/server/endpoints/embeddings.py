@@ -17,7 +17,7 @@ from . import generation
 if TYPE_CHECKING:
     from blacksheep import Request, Response
 
-    from ...embedder import Embeddings, Ranking
+    from ...embeddings import Embeddings, Ranking
     from ...openai.embeddings import EmbeddingRequest
     from ...openai.rerank import RerankRequest
     from ..exchange import Exchange

@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..containers import AnyObject, ListOf
 from ..errors import ParameterError
-from ..structured import check_tool_schema
-from .containers import AnyObject, ListOf
-from .fields import Boolean, Field, Nested, OneOf, Schema, String, mismatch
+from ..fields import Boolean, Field, Nested, OneOf, Schema, String, mismatch
+from .tool_schema import check_tool_schema
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 

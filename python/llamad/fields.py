@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from ..errors import ParameterError
+from .errors import ParameterError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -1,104 +1,27 @@
-"""What a generation returns: small frozen objects, no behaviour beyond arithmetic."""
+"""`Result`: a finished generation."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
-from . import errors
+from .. import errors
+from .show import cut, facts, panel, plain
+from .tokens import Timings, Usage, token_logprobs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._engine import Finish
+    from .._engine import Finish
+    from .tokens import TokenLogprobs
 
 FinishReason = Literal["stop", "length", "cancelled"]
 """Why a generation ended: an end-of-generation token or stop string, the token limit, or `cancel()`
 (of `RequestTimeoutError.partial`: the time-out)."""
 
-NativeLogprobs = list[tuple[int, float, list[tuple[int, float]]]]
-"""How the native engine delivers `TokenLogprobs`."""
 
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Token counts of one generation.
-
-    Attributes:
-        prompt_tokens: tokens of the prompt, after template and special tokens.
-        completion_tokens: tokens generated, the end-of-generation token included.
-        cached_tokens: how many of the prompt's tokens were already in the KV cache.
-    """
-
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int
-
-    @property
-    def total_tokens(self) -> int:
-        """Prompt and completion together."""
-        return self.prompt_tokens + self.completion_tokens
-
-
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """Where the time went, in seconds, measured on the engine thread.
-
-    Attributes:
-        queue_s: from submission until a slot was assigned.
-        prefill_s: from the slot until the first token was sampled.
-        decode_s: from the first token until the end.
-    """
-
-    queue_s: float
-    prefill_s: float
-    decode_s: float
-
-    @property
-    def ttft_s(self) -> float:
-        """Time to first token: queue and prefill."""
-        return self.queue_s + self.prefill_s
-
-    @property
-    def total_s(self) -> float:
-        """From submission until the end."""
-        return self.queue_s + self.prefill_s + self.decode_s
-
-
-@dataclass(frozen=True, slots=True)
-class TokenLogprobs:
-    """How likely the model held a token to be: natural logarithms of probabilities.
-
-    Attributes:
-        token_id: the token that was taken.
-        logprob: its own.
-        top: token id and logprob of the likeliest tokens at its place, likeliest first; as many as
-            `SamplingParams.logprobs` asked for.
-    """
-
-    token_id: int
-    logprob: float
-    top: tuple[tuple[int, float], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """One piece of a streamed generation.
-
-    Attributes:
-        text: new text; always whole UTF-8 characters, never part of a stop string. May be empty
-            while characters or a possible stop string are held back.
-        token_ids: the tokens sampled since the last delta.
-        logprobs: one for each of them; None where `SamplingParams.logprobs` asked for none.
-    """
-
-    text: str
-    token_ids: list[int]
-    logprobs: tuple[TokenLogprobs, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """A finished generation.
 
@@ -113,6 +36,8 @@ class Result:
             `best_of` ranked by them.
         prompt_logprobs: one for each token of the prompt but the first, before which nothing stands;
             None where `SamplingParams.prompt_logprobs` asked for none.
+        parsed: what `json_schema` made of the text; None where there was no schema, or the text ended
+            before its JSON did.
     """
 
     text: str
@@ -123,16 +48,54 @@ class Result:
     timings: Timings
     logprobs: tuple[TokenLogprobs, ...] | None = None
     prompt_logprobs: tuple[TokenLogprobs, ...] | None = None
+    parsed: Any = None
 
     @property
     def cumulative_logprob(self) -> float | None:
         """Logarithm of the probability of the whole generation; None without `logprobs`."""
         return None if self.logprobs is None else math.fsum(token.logprob for token in self.logprobs)
 
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Tokens a second after the first one; None for fewer than two tokens.
 
-def token_logprobs(native: NativeLogprobs) -> list[TokenLogprobs]:
-    """Give names to what the native engine delivers."""
-    return [TokenLogprobs(token_id, logprob, tuple(top)) for token_id, logprob, top in native]
+        Other requests share the engine: `Results.tokens_per_s` is how fast all of them were together.
+        """
+        n_timed = self.usage.completion_tokens - 1
+        return n_timed / self.timings.decode_s if n_timed > 0 and self.timings.decode_s > 0 else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all attributes as what JSON has: dictionaries, lists, text, numbers, None.
+
+        Pydantic models in `parsed` are dumped; what else a schema's own parser made stays as it is.
+        """
+        return {
+            "text": self.text,
+            "token_ids": list(self.token_ids),
+            "finish_reason": self.finish_reason,
+            "stop_string": self.stop_string,
+            "usage": asdict(self.usage),
+            "timings": asdict(self.timings),
+            "logprobs": _dicts(self.logprobs),
+            "prompt_logprobs": _dicts(self.prompt_logprobs),
+            "parsed": plain(self.parsed),
+        }
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({cut(self.text, 60)!r}, {', '.join(facts(self))})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return panel([("text", self.text)], facts(self))
+
+
+def _dicts(logprobs: tuple[TokenLogprobs, ...] | None) -> list[dict[str, Any]] | None:
+    if logprobs is None:
+        return None
+    return [
+        {"token_id": token.token_id, "logprob": token.logprob, "top": [list(pair) for pair in token.top]}
+        for token in logprobs
+    ]
 
 
 def result_from_finish(
