@@ -11,20 +11,31 @@ As an OpenAI-compatible server: `llamad --model-directory models`.
 
 from importlib.metadata import version
 
+from .aio.batch import AsyncBatch
+from .aio.chat_stream import ChatStream
+from .aio.stream import TokenStream
+from .async_embedder import AsyncEmbedder
 from .async_engine import AsyncEngine
-from .embedder import AsyncEmbedder, EmbedderOptions, Embeddings, Ranking
+from .blocking.batch import Batch
+from .blocking.generation import Generation
+from .embedder import Embedder
+from .embeddings import EmbedderOptions, Embeddings, Ranking
 from .engine import Engine
 from .errors import (
     ContextLengthError,
     EngineClosedError,
     GenerationError,
+    GenerationInterrupted,
     GrammarError,
     InvalidModelError,
     LlamadError,
     ModelError,
     ModelLoadError,
     ModelNotFoundError,
+    OutputError,
     ParameterError,
+    PullError,
+    QuantizationError,
     QueueFullError,
     QueueTimeoutError,
     RequestError,
@@ -32,20 +43,37 @@ from .errors import (
     TemplateError,
     TruncatedModelError,
 )
-from .generation import Generation
 from .options import EngineOptions
+from .quantization import quantization_types, quantize
 from .request_options import RequestOptions
-from .results import Delta, FinishReason, Result, Timings, TokenLogprobs, Usage
+from .results import (
+    ChatDelta,
+    ChatResult,
+    Delta,
+    FinishReason,
+    Result,
+    Results,
+    Timings,
+    TokenLogprobs,
+    ToolCall,
+    Usage,
+)
 from .sampling import SamplingParams
-from .stream import TokenStream
+from .scoring import Perplexity, Score
 
 __version__ = version("llamad")
 
 __all__ = [
+    "AsyncBatch",
     "AsyncEmbedder",
     "AsyncEngine",
+    "Batch",
+    "ChatDelta",
+    "ChatResult",
+    "ChatStream",
     "ContextLengthError",
     "Delta",
+    "Embedder",
     "EmbedderOptions",
     "Embeddings",
     "Engine",
@@ -54,13 +82,18 @@ __all__ = [
     "FinishReason",
     "Generation",
     "GenerationError",
+    "GenerationInterrupted",
     "GrammarError",
     "InvalidModelError",
     "LlamadError",
     "ModelError",
     "ModelLoadError",
     "ModelNotFoundError",
+    "OutputError",
     "ParameterError",
+    "Perplexity",
+    "PullError",
+    "QuantizationError",
     "QueueFullError",
     "QueueTimeoutError",
     "Ranking",
@@ -68,11 +101,16 @@ __all__ = [
     "RequestOptions",
     "RequestTimeoutError",
     "Result",
+    "Results",
     "SamplingParams",
+    "Score",
     "TemplateError",
     "Timings",
     "TokenLogprobs",
     "TokenStream",
+    "ToolCall",
     "TruncatedModelError",
     "Usage",
+    "quantization_types",
+    "quantize",
 ]

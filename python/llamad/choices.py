@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING, Self
 
 from .errors import LlamadError
@@ -12,10 +13,11 @@ from .sampling import sampling_params
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .aio.stream import Signal, TokenStream
     from .results import Result, TokenLogprobs
     from .sampling import SamplingParams
-    from .stream import Signal, TokenStream
 
+_MAX_SEED = 2**63 - 1
 
 Step = tuple[int, str, "Result | None"]
 """What has come of one choice: its index, its new text, and the whole of it once it is over. Of the tokens
@@ -152,11 +154,31 @@ class Ranking:
             return params
         return sampling_params(params, {"logprobs": 0})
 
+    def params_of_each(self, params: SamplingParams) -> list[SamplingParams]:
+        """Return the parameters of each completion where they are requests of their own.
+
+        Seeds count up, and only the first tells of the prompt, which is the same for all, unless that is
+        all they do.
+        """
+        scores_alone = params.max_tokens == 0
+        others = params if scores_alone else params.replace(prompt_logprobs=None, prompt_logprobs_start=0)
+        if params.seed is None:
+            return [params, *[others] * (self.n_generated - 1)]
+        seeds = itertools.accumulate(range(self.n_generated - 1), _next_seed, initial=params.seed)
+        return [params, *(others.replace(seed=seed) for seed in itertools.islice(seeds, 1, None))]
+
     def chosen(self, results: list[Result]) -> list[Result]:
         """Return the `n` with the highest mean logprob per token, best first; unranked, all in order."""
         if not self._by_logprob:
             return results
         return sorted(results, key=_mean_logprob, reverse=True)[: self._n]
+
+
+def _next_seed(seed: int, _: object = None) -> int:
+    """As the engine counts where one request has several completions."""
+    if seed == -1:  # a new one each time
+        return seed
+    return 0 if seed == _MAX_SEED else seed + 1
 
 
 def _mean_logprob(result: Result) -> float:

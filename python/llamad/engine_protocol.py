@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from . import _engine
-    from .embedder import Embeddings, Ranking
+    from .aio.stream import TokenStream
+    from .embeddings import Embeddings, Ranking
     from .request_options import RequestOptions
     from .sampling import SamplingParams
-    from .stream import TokenStream
 
 
 class EngineProtocol(Protocol):

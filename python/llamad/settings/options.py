@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..embedder import EmbedderOptions
+    from ..embeddings import EmbedderOptions
     from ..options import EngineOptions
     from . import Settings
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import uvloop
 from llamad import _engine
+from llamad.aio.stream import TokenStream
 from llamad.errors import ModelLoadError
 from llamad.server import logs
 from llamad.server.lifecycle import run
 from llamad.settings import Settings
-from llamad.stream import TokenStream
 
 from .fakes import FakeEngine, FakeModels, delta, end
 

@@ -112,11 +112,10 @@ def mean_logprob(result: Result) -> float:
     return result.cumulative_logprob / len(result.token_ids)
 
 
-def test_choices_that_no_queue_holds_are_refused_at_once(engine: Engine) -> None:
-    with pytest.raises(ParameterError, match="n must be at most 12") as caught:
-        engine.choices("hello", n=100, max_tokens=1)
-    assert caught.value.param == "n"
-    assert len(engine.choices("hello", n=12, max_tokens=1)) == 12
+def test_choices_wait_for_room_in_the_queue(engine: Engine) -> None:
+    results = engine.choices("hello", n=100, seed=2**63 - 50, max_tokens=2)
+    assert len(results) == 100
+    assert results[50].text == engine.generate("hello", seed=0, max_tokens=2).text
 
 
 def test_choices_on_an_event_loop(tiny_model: Path, engine: Engine) -> None:
@@ -128,6 +127,24 @@ def test_choices_on_an_event_loop(tiny_model: Path, engine: Engine) -> None:
                 assert [result.text for result in results] == [result.text for result in expected]
             with pytest.raises(ValueError, match="submit_choices"):
                 loaded.submit(await loaded.prepare("hello", SamplingParams(), stream=False, n=2))
+
+    asyncio.run(scenario())
+
+
+def test_choices_wait_for_room_on_an_event_loop(tiny_model: Path) -> None:
+    async def scenario() -> None:
+        options: Any = {"n_parallel": 2, "n_ctx": 256, "n_threads": 1, "max_queue": 8}
+        async with await AsyncEngine.load(tiny_model, **options) as loaded:
+            many = asyncio.create_task(loaded.generate(["hello"] * 100, max_tokens=8))
+            for _ in range(10_000):
+                if loaded.stats()["waiting"] == options["max_queue"]:
+                    break
+                await asyncio.sleep(0.001)
+            each = await asyncio.gather(*(loaded.choices("hello", n=8, max_tokens=1) for _ in range(4)))
+            assert [len(results) for results in each] == [8] * 4
+            assert len(await many) == 100
+            with pytest.raises(ParameterError, match="10"):
+                await loaded.choices("hello", n=20, max_tokens=1)
 
     asyncio.run(scenario())
 

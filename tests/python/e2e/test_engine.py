@@ -57,7 +57,8 @@ def test_generate_many_keeps_the_order(engine: Engine) -> None:
 
 
 def test_generate_nothing(engine: Engine) -> None:
-    assert engine.generate([]) == []
+    nothing: list[str] = []
+    assert engine.generate(nothing) == []
 
 
 def test_generate_more_prompts_than_the_queue_holds(tiny_model: Path) -> None:

@@ -176,7 +176,7 @@ def test_bad_grammar(engine: Engine) -> None:
 
 def test_bad_messages(engine: Engine) -> None:
     messages: Any
-    for messages in ([], [{"content": "no role"}], ["not an object"]):
+    for messages in ([[]], [{"content": "no role"}], [["not an object"]], [5], 5):
         with pytest.raises(llamad.RequestError):
             engine.chat(messages)
 

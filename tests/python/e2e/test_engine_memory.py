@@ -39,13 +39,32 @@ async def embed(path):
     async with await AsyncEmbedder.load(path, n_threads=1) as embedder:
         await embedder.embed(["the cat"])
 
+CELL = '''
+with Engine(path, **options) as engine:
+    results = engine.generate(["Once upon a time"] * 4, max_tokens=2)
+    batch = engine.submit_batch(["Once upon a time"] * 20)
+    raise ZeroDivisionError("what a cell may do")
+'''
+
+def run_cell(path, options):
+    # The shell keeps the traceback, and with it the frames and their variables.
+    shell = InteractiveShell.instance()
+    shell.user_ns.update(Engine=Engine, path=path, options=options)
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        done = shell.run_cell(CELL)
+    assert isinstance(done.error_in_exec, ZeroDivisionError), shown.getvalue()
+    assert sys.last_value is done.error_in_exec
+
 path, how, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 sizes = []
+if how == "cell":
+    import contextlib, io
+    from IPython.core.interactiveshell import InteractiveShell
 for _ in range(12):
     if how == "embed":
         asyncio.run(embed(path))
     else:
-        (work if how == "work" else give_up)(path, options)
+        {"work": work, "give_up": give_up, "cell": run_cell}[how](path, options)
     sizes.append(resident())
 print(json.dumps(sizes))
 """
@@ -69,6 +88,10 @@ def check_flat(sizes: list[int]) -> None:
 @pytest.mark.parametrize("use_mmap", [True, False])
 def test_ten_times(smollm2: Path, how: str, use_mmap: bool) -> None:
     check_flat(sizes_after(smollm2, how, use_mmap=use_mmap, n_parallel=2, n_ctx=256, n_threads=1))
+
+
+def test_ten_cells_that_fail(smollm2: Path) -> None:
+    check_flat(sizes_after(smollm2, "cell", use_mmap=False, n_parallel=2, n_ctx=256, n_threads=1))
 
 
 def test_ten_times_tiny(tiny_model: Path) -> None:

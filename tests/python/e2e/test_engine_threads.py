@@ -89,8 +89,9 @@ def test_an_engine_that_is_dropped_frees_its_model(tiny_model: Path) -> None:
 
 
 def test_an_engine_that_is_dropped_finishes_what_runs(tiny_model: Path) -> None:
-    generation = Engine(tiny_model, n_parallel=1, n_ctx=256, n_threads=1).submit(
-        "hello", max_tokens=100, ignore_eos=True
-    )
+    engine = Engine(tiny_model, n_parallel=1, n_ctx=256, n_threads=1)
+    thread = engine._delivery._thread
+    generation = engine.submit("hello", max_tokens=100, ignore_eos=True)
+    del engine
     assert len(generation.result(WAIT_S).token_ids) == 100
-    assert ended(generation._draining)
+    assert ended(thread)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from llamad.async_embedder import AsyncEmbedder
 from llamad.async_engine import AsyncEngine
-from llamad.embedder import AsyncEmbedder
 from llamad.errors import InvalidModelError
 from llamad.models.catalogue import Catalogue
 from llamad.models.loader import EngineLoader

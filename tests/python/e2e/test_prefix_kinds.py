@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from llamad import Generation, Result
+    from llamad import Delta, Generation, Result
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -103,7 +103,7 @@ def text(seed: int, n_tokens: int) -> list[int]:
     return [int(token) for token in rng.integers(first, len(tiny_tokenizer.vocabulary()), n_tokens)]
 
 
-def start(engine: Engine, prompt: Sequence[int], **sampling: Any) -> Generation:
+def start(engine: Engine, prompt: Sequence[int], **sampling: Any) -> Generation[Delta, Result]:
     return engine.submit(prompt, **({"max_tokens": N_TOKENS, "temperature": 0} | sampling))
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from llamad import GenerationError, ParameterError, Result, SamplingParams, TokenLogprobs
+from llamad.aio.stream import Signal, TokenStream
 from llamad.choices import Choices, Ranking
-from llamad.stream import Signal, TokenStream
 
 from .test_stream import END, run
 

@@ -9,11 +9,11 @@ import pytest
 from llamad import errors
 
 SERVER_ONLY = {
+    "BatchFileError",
     "LoadFailedError",
     "MemoryBudgetError",
     "ModelBusyError",
     "ModelLoadingError",
-    "PullError",
     "SettingsError",
     "UnknownModelError",
 }

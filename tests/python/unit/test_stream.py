@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from llamad import Delta, QueueTimeoutError, RequestTimeoutError, TokenLogprobs
-from llamad.stream import TokenStream
+from llamad.aio.stream import TokenStream
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

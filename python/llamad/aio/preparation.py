@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from . import request_options
+from .. import request_options
 from .attached import Attached
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from . import _engine
-    from .request_options import RequestOptions
-    from .sampling import SamplingParams
+    from .. import _engine
+    from ..request_options import RequestOptions
+    from ..sampling import SamplingParams
 
 
 class Preparation(Attached["_engine.Engine"]):

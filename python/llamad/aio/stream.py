@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Self
 
-from .results import Delta, NativeLogprobs, Result, TokenLogprobs, result_from_finish, token_logprobs
+from ..accepted import Accepted, named
+from ..results import Delta, NativeLogprobs, Result, TokenLogprobs
+from .home import Home, at_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from ._engine import Finish
+    from .._engine import Finish
 
 
 class Signal:
@@ -42,11 +44,12 @@ class Signal:
             raise
 
 
-class TokenStream:
+class TokenStream(Accepted):
     """The deltas of one accepted request, and its result once they are over.
 
-    Lives on one event loop. The engine's drain feeds it through `push`; text that arrives while the
-    reader is busy is joined, so a slow reader gets fewer, longer deltas and never holds up anybody.
+    Lives on one event loop; others may await and iterate it, too. The engine's drain feeds it through
+    `push`; text that arrives while the reader is busy is joined, so a slow reader gets fewer, longer deltas
+    and never holds up anybody.
     As an async context manager it cancels the request on the way out, unless that is over.
 
     Attributes:
@@ -54,45 +57,28 @@ class TokenStream:
         signal: fires at every event; streams that are read together share one.
     """
 
-    def __init__(self, request_id: int, cancel: Callable[[int], None], signal: Signal | None = None) -> None:
-        self.request_id = request_id
+    def __init__(
+        self,
+        request_id: int,
+        cancel: Callable[[int], None],
+        signal: Signal | None = None,
+        home: Home | None = None,
+    ) -> None:
+        super().__init__(request_id, cancel)
         self.signal = signal or Signal()
-        self._cancel = cancel
-        self._texts: list[str] = []
-        self._token_ids: list[int] = []
-        self._logprobs: list[TokenLogprobs] | None = None
+        self._home = home or Home()
         self._n_texts_taken = 0
         self._n_tokens_taken = 0
-        self._finish: Finish | None = None
 
     def push(
         self, text: str, token_ids: list[int], logprobs: NativeLogprobs | None, finish: Finish | None
     ) -> None:
         """Take one drained event; called on the event loop's thread."""
         if text or token_ids:
-            self._texts.append(text)
-            self._token_ids += token_ids
-            if logprobs is not None:
-                self._logprobs = self._logprobs or []
-                self._logprobs += token_logprobs(logprobs)
+            self._collect(text, token_ids, named(logprobs))
         if finish is not None:
             self._finish = finish
         self.signal.fire()
-
-    def cancel(self) -> None:
-        """Ask the engine to stop at the next step; idempotent, and harmless after the end."""
-        if self._finish is None:
-            self._cancel(self.request_id)
-
-    @property
-    def n_generated(self) -> int:
-        """How many tokens have arrived."""
-        return len(self._token_ids)
-
-    @property
-    def finished(self) -> bool:
-        """Whether the terminal event has arrived."""
-        return self._finish is not None
 
     @property
     def result(self) -> Result:
@@ -102,9 +88,7 @@ class TokenStream:
             RuntimeError: the generation is still running.
             EngineClosedError, RequestTimeoutError, GenerationError: it ended with an error.
         """
-        if self._finish is None:
-            raise RuntimeError("the generation is still running; iterate it to its end first")
-        return result_from_finish("".join(self._texts), self._token_ids, self._logprobs, self._finish)
+        return self.whole()
 
     @property
     def unread_bytes(self) -> int:
@@ -130,6 +114,7 @@ class TokenStream:
         logprobs = None if self._logprobs is None else tuple(self._logprobs[n_taken:])
         return self._token_ids[n_taken:], logprobs
 
+    @at_home
     async def wait(self) -> Result:
         """Wait for the end and return the result; the deltas need not be read.
 
@@ -156,6 +141,7 @@ class TokenStream:
     def __aiter__(self) -> Self:
         return self
 
+    @at_home
     async def __anext__(self) -> Delta:
         """Return everything that has arrived since the last call as one delta.
 

@@ -6,8 +6,9 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
-from . import errors
-from .lifetime import close_at_exit
+from .. import errors
+from ..lifetime import Uncopyable, close_at_exit
+from .home import Home, at_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,26 +30,27 @@ N = TypeVar("N", bound=Native)
 T = TypeVar("T")
 
 
-class Attached(Generic[N]):
+class Attached(Uncopyable, Generic[N]):
     """Owns the reader of a native engine's descriptor, threads that prepare requests, and the engine's end.
 
-    Belongs to the loop that it is made on.
+    Belongs to the loop that it is made on; its coroutines may be awaited on others, in other threads.
     """
 
     def __init__(self, native: N) -> None:
         """Attach a native engine to the running loop."""
         self._native = native
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="llamad-prepare")
-        self._loop = asyncio.get_running_loop()
+        self._home = Home()
         self._closing: asyncio.Task[None] | None = None
         self._loop.add_reader(native.fileno(), self._drain)
         close_at_exit(native)
 
     @property
     def closed(self) -> bool:
-        """Whether `close()` has come to its end: no request is left."""
+        """Whether `close()` has come to its end, so that no request is left."""
         return self._closing is not None and self._closing.done()
 
+    @at_home
     async def close(self) -> None:
         """End every request with an error event, stop the engine and free the model; idempotent."""
         if self._closing is None:
@@ -69,10 +71,16 @@ class Attached(Generic[N]):
     ) -> None:
         await self.close()
 
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return self._home.loop
+
     async def _off_loop(self, function: Callable[[], T]) -> T:
+        """Run a function on one of the threads that prepare; from any loop."""
+        self._home.process.require()
         if self._closing is not None:
             raise errors.EngineClosedError("the engine is closed")
-        return await self._loop.run_in_executor(self._pool, function)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function)
 
     async def _shut_down(self) -> None:
         await asyncio.to_thread(self._native.close)

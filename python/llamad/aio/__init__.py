@@ -1,0 +1,1 @@
+"""The engines on an event loop."""

@@ -1,0 +1,1 @@
+"""The engines on threads, for callers that wait."""
