@@ -1,117 +1,87 @@
-"""`AsyncEmbedder`: a model that computes embeddings, or scores documents, on an event loop."""
+"""`Embedder`: vectors of texts and scores of documents, for notebooks and scripts; needs no event loop."""
 
 from __future__ import annotations
 
-import asyncio
 import os
-from dataclasses import dataclass
+import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from . import _engine
-from .attached import Attached
-from .results import error_of
+from . import _engine, pretrained
+from .blocking.embed_delivery import EmbedCall, EmbedDelivery
+from .embeddings import EmbedderOptions, Ranking, checked_documents, checked_inputs, in_a_row
+from .lifetime import Uncopyable, close_at_exit
+from .progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from types import TracebackType
+
+    import numpy as np
+    import numpy.typing as npt
 
 
-class EmbedderOptions(TypedDict, total=False):
-    """How to load a model. Defaults are those of `EmbedderConfig` in `cpp/engine/embed/embedder_config.h`.
+class Embedder(Uncopyable):
+    """A loaded model that computes embeddings, or scores documents.
 
-    Attributes:
-        n_ctx: most tokens of one input, where the model was trained for more; 0 takes all that it was
-            trained for. Default 8192.
-        n_ubatch: most tokens of several inputs that are computed at once. Default 512.
-        n_threads: compute threads; 0 takes the machine's cores. Default 0.
-        n_gpu_layers: layers to put on the GPU; -1 all. Default -1.
-        main_gpu: the GPU to use where one is used. Default 0.
-        use_mmap: map the file instead of reading it. Default True.
-        flash_attn: "auto", "on" or "off". Default "auto".
-        max_queue: requests that may run and wait before `QueueFullError`. Default 256.
-        request_timeout_s: seconds that a request may take before `RequestTimeoutError`; 0 is no limit.
-            Default 0.
-    """
-
-    n_ctx: int
-    n_ubatch: int
-    n_threads: int
-    n_gpu_layers: int
-    main_gpu: int
-    use_mmap: bool
-    flash_attn: str
-    max_queue: int
-    request_timeout_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Embeddings:
-    """The vectors of some inputs.
-
-    Attributes:
-        vectors: one for each input, in order, of `n_out` float32 each and of length 1. A memoryview:
-            `numpy.asarray(vector)` copies nothing, and `vector.tolist()` makes a list.
-        n_tokens: of each input.
-    """
-
-    vectors: tuple[memoryview[float], ...]
-    n_tokens: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """How well some documents answer a query.
-
-    Attributes:
-        scores: one for each document, in order; higher is better. What the model computes, which need
-            be no probability.
-        n_tokens: of the query and each document, together.
-    """
-
-    scores: tuple[float, ...]
-    n_tokens: tuple[int, ...]
-
-
-class AsyncEmbedder(Attached[_engine.Embedder]):
-    """A loaded embedding or reranking model on the running event loop.
-
-    Use it as an async context manager, or call `close()`. One instance belongs to one loop; the model
-    behind it computes on its own thread, the inputs of all callers in common batches.
+    Every method may be called from any thread; the inputs of all callers share the model's batches. Close it,
+    or use it as a context manager, to free the model's memory; the arrays it has returned stay good.
 
     Example:
-        >>> async with await AsyncEmbedder.load("models/all-MiniLM-L6-v2.F16.gguf") as embedder:
-        ...     answer = await embedder.embed(["How warm is it?", "The temperature is 20 °C."])
-        ...     print(len(answer.vectors[0]), answer.n_tokens)
+        >>> with Embedder.from_pretrained("minilm") as embedder:
+        ...     vectors = embedder.embed(["How warm is it?", "The temperature is 20 °C."])
+        ...     print(vectors.shape, vectors[0] @ vectors[1])
     """
 
-    def __init__(self, native: _engine.Embedder) -> None:
-        """Attach a native embedder to the running loop; prefer `AsyncEmbedder.load`."""
-        super().__init__(native)
-        self._waiting: dict[int, asyncio.Future[bytes]] = {}
-
-    @classmethod
-    async def load(
-        cls,
+    def __init__(
+        self,
         path: str | os.PathLike[str],
         *,
         on_progress: Callable[[float], bool] | None = None,
         **options: Unpack[EmbedderOptions],
-    ) -> Self:
-        """Load a model in a thread and attach it to the running loop.
+    ) -> None:
+        """Load a model; blocks until it is ready.
 
         Args:
             path: the GGUF file; of a split model, its first part.
-            on_progress: called with the loaded fraction from 0 to 1, on the loading thread;
-                returning False gives up.
+            on_progress: called with the loaded fraction from 0 to 1; returning False gives up.
             options: see `EmbedderOptions`.
 
         Raises:
-            ModelError: the file is missing, damaged, cannot be loaded, or generates text.
-            ParameterError: an option is out of range.
+            ModelNotFoundError, InvalidModelError, TruncatedModelError, ModelLoadError: by what is wrong with
+                the file; also a `ModelLoadError` where it generates text, for which there is `Engine`.
+            ParameterError: an option is unknown or out of range.
         """
         config = _engine.EmbedderConfig(model_path=os.fspath(path), **options)
-        native = await asyncio.to_thread(_engine.Embedder, config, on_progress)
-        return cls(native)
+        self._native = _engine.Embedder(config, on_progress)
+        self._delivery = EmbedDelivery(self._native)
+        weakref.finalize(self, self._delivery.stop).atexit = False
+        close_at_exit(self._delivery)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike[str],
+        *,
+        model_directory: str | os.PathLike[str] | None = None,
+        on_progress: Callable[[float], bool] | None = None,
+        **options: Unpack[EmbedderOptions],
+    ) -> Self:
+        """Load a model by its name, and fetch it where it is not there yet.
+
+        Args:
+            name: of the catalog ("minilm"), `hf:org/repo/file.gguf`, a path, or the id of a model in the
+                directory.
+            model_directory: where models are kept; None: `LLAMAD_MODEL_DIRECTORY`, or else the user's cache.
+            on_progress: called with the loaded fraction from 0 to 1; returning False gives up.
+            options: see `EmbedderOptions`.
+
+        Raises:
+            ModelNotFoundError: nothing has this name.
+            PullError: the model could not be fetched.
+            ModelError, ParameterError: as for `Embedder` itself.
+        """
+        return cls(pretrained.resolve(name, model_directory), on_progress=on_progress, **options)
 
     @property
     def info(self) -> _engine.EmbedderInfo:
@@ -122,63 +92,89 @@ class AsyncEmbedder(Attached[_engine.Embedder]):
         """Counters, gauges and histograms, read without stopping the engine; see `AsyncEngine.stats`."""
         return self._native.stats()
 
-    async def embed(self, inputs: Sequence[str | Sequence[int]]) -> Embeddings:
-        """Compute the vectors of some inputs; cancelling the awaiting task cancels the request.
+    def embed(
+        self, inputs: str | Iterable[str | Sequence[int]], *, progress: bool | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Compute the vectors of one text, or of any number of them; blocks until all are done.
+
+        All of a call are one request, so one bad input refuses the call before anything is computed. Calls of
+        several threads share the batches evenly; one that finds the queue full waits. Ctrl-C cancels the
+        request and leaves the embedder usable.
 
         Args:
-            inputs: at least one; each is text, or token ids taken as they are.
+            inputs: texts; or token ids, taken as they are.
+            progress: whether to show a bar; None: where somebody sees it and there is more than one input.
+
+        Returns:
+            float32 `[n, n_out]` in the order of the inputs, each row of length 1; of a single text
+            `[n_out]`. The engine's own memory: nothing is copied, and it outlives the embedder.
 
         Raises:
             ContextLengthError: an input is longer than the model's context.
-            ParameterError: an input has no tokens, or the model is no embedding model.
-            QueueFullError: the bounded queue has no room.
+            ParameterError: an input is neither text nor token ids, or has no tokens; or the model is no
+                embedding model.
             EngineClosedError: the engine is closed, or was while it worked on this.
             RequestTimeoutError: it took too long.
             GenerationError: the model could not compute it.
         """
-        prepared = await self._off_loop(partial(self._native.prepare, inputs))
-        values = memoryview(await self._finish(prepared)).cast("f")
-        n_out = self.info.n_out
-        vectors = tuple(values[begin : begin + n_out] for begin in range(0, len(values), n_out))
-        return Embeddings(vectors, tuple(prepared.n_tokens))
+        if isinstance(inputs, str):
+            row: npt.NDArray[np.float32] = self.embed([inputs], progress=False)[0]
+            return row
+        import numpy as np  # noqa: PLC0415 - a tenth of a second that only arrays are worth
 
-    async def rerank(self, query: str, documents: Sequence[str]) -> Ranking:
+        texts = checked_inputs(inputs)
+        if not texts and self.info.kind == "embed":
+            return np.empty((0, self.info.n_out), dtype=np.float32)
+        values, _ = self._run(partial(self._native.prepare, texts), len(texts), "text", progress)
+        return np.asarray(values)
+
+    def rerank(self, query: str, documents: Iterable[str], *, progress: bool | None = None) -> Ranking:
         """Score documents by how well they answer a query; otherwise as `embed`.
 
         A model that computes several scores for a document is taken by its first.
 
+        Args:
+            query: what the documents are to answer.
+            documents: at least one.
+            progress: as for `embed`.
+
         Raises:
             ContextLengthError: the query and a document together are longer than the model's context.
             ParameterError: there is no document, or the model is no reranking model.
+            EngineClosedError, RequestTimeoutError, GenerationError: as `embed` does.
         """
-        prepared = await self._off_loop(partial(self._native.prepare_rerank, query, documents))
-        values = memoryview(await self._finish(prepared)).cast("f")
-        return Ranking(tuple(values[:: self.info.n_out].tolist()), tuple(prepared.n_tokens))
+        texts = checked_documents(query, documents)
+        prepare = partial(self._native.prepare_rerank, query, texts)
+        values, n_tokens = self._run(prepare, len(texts), "document", progress)
+        return Ranking(tuple(in_a_row(values)[:: self.info.n_out].tolist()), n_tokens)
 
-    async def tokenize(self, text: str, *, add_special: bool = True, parse_special: bool = True) -> list[int]:
+    def tokenize(self, text: str, *, add_special: bool = True, parse_special: bool = True) -> list[int]:
         """Turn text into token ids; see `Engine.tokenize`."""
-        return await self._off_loop(partial(self._native.tokenize, text, add_special, parse_special))
+        return self._native.tokenize(text, add_special, parse_special)
 
-    async def detokenize(self, token_ids: Sequence[int], *, special: bool = False) -> str:
+    def detokenize(self, token_ids: Sequence[int], *, special: bool = False) -> str:
         """Turn token ids into text; see `Engine.detokenize`."""
-        return await self._off_loop(partial(self._native.detokenize, token_ids, special))
+        return self._native.detokenize(token_ids, special)
 
-    async def _finish(self, prepared: _engine.PreparedEmbedding) -> bytes:
-        request_id = self._native.submit(prepared)
-        done: asyncio.Future[bytes] = self._loop.create_future()
-        self._waiting[request_id] = done
-        try:
-            return await done
-        except asyncio.CancelledError:
-            self._native.cancel(request_id)
-            raise
+    def close(self) -> None:
+        """End every request with `EngineClosedError`, stop the threads and free the model; idempotent."""
+        self._delivery.close()
 
-    def _drain(self) -> None:
-        for end in self._native.drain():
-            done = self._waiting.pop(end.request_id)
-            if done.cancelled():  # whoever waited has gone
-                continue
-            if end.finish_reason == "error":
-                done.set_exception(error_of(end.error_kind, end.error_message))
-            else:
-                done.set_result(end.values)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _run(
+        self, prepare: Callable[[], _engine.PreparedEmbedding], n: int, unit: str, progress: bool | None
+    ) -> tuple[memoryview[float], tuple[int, ...]]:
+        with Progress(progress, n, self.stats, unit=unit, counters=[("prompt_tokens", "tok/s")]) as shown:
+            outcome = EmbedCall(self._delivery, prepare).run(shown.interval_s, shown.show)
+            shown.show(n)
+        return outcome

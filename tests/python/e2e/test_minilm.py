@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from llamad.embedder import AsyncEmbedder
+from llamad.async_embedder import AsyncEmbedder
 from llamad.models.metadata import read_metadata
 from llamad.pull import catalog
 

@@ -7,7 +7,6 @@ import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
-from llamad import pull as pull_module
 from llamad.errors import PullError
 from llamad.models.specs import scan
 from llamad.pull import CatalogEntry, catalog, pull
@@ -175,7 +174,7 @@ def test_an_interrupted_extraction_leaves_nothing(
             seen.append([path.name for path in directory.glob(".pull-*/*.part")])
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(pull_module, "tqdm", Interrupting)
+    monkeypatch.setattr("tqdm.tqdm", Interrupting)
     with pytest.raises(KeyboardInterrupt):
         pull("fake", directory, entries=ENTRIES)
     assert seen == [["tiny.gguf.part"]], "the interrupt came while the file was half-made"
