@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import os
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import llamad
 import pytest
 from llamad import cli
+from llamad.cli.commands import COMMANDS
 from llamad.errors import PullError
 from llamad.settings import OPTIONS, Settings
 
@@ -140,7 +142,9 @@ def test_an_unknown_preload_model_is_refused_before_anything_loads(
         (["--n-paralel", "2"], "unknown argument --n-paralel; did you mean --n-parallel?"),
         (["--n-paralel=2"], "unknown argument --n-paralel; did you mean --n-parallel?"),
         (["--n-par", "2"], "unknown argument --n-par; did you mean --n-parallel?"),
-        (["frobnicate"], "unknown argument frobnicate; see `llamad --help`"),
+        (["frobnicate"], "unknown command frobnicate; see `llamad --help`"),
+        (["quantise", "a", "b"], "unknown command quantise; did you mean quantize?"),
+        (["--port", "1", "2"], "unknown argument 2; see `llamad --help`"),
         (["--port", "1", "pull", "smollm2"], "the command comes first: llamad pull …"),
         (["--port"], "argument --port: expected one argument; see `llamad --help`"),
         (["--port", "many"], "--port = 'many': expected an integer from 0 to 65535"),
@@ -211,6 +215,16 @@ def test_help_shows_every_setting_once_with_default_unit_and_variable(
         assert f"(default: {default}) [LLAMAD_{name}]" in words
 
 
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    usage = capsys.readouterr().out.partition("\n\n")[0]
+    for name, command in COMMANDS.items():
+        assert f"llamad {command.usage}" in usage
+        assert command.summary in usage
+        assert callable(importlib.import_module(f"llamad.cli.{name}").run)
+
+
 def test_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     native = types.ModuleType("llamad._engine")
     native.llama_cpp_commit = "abc123"  # type: ignore[attr-defined]
@@ -236,7 +250,7 @@ def test_pull_says_what_it_did_and_how_to_serve(
         calls.append((name, directory))
         return "pulled it"
 
-    monkeypatch.setattr(cli, "pull", fake_pull)
+    monkeypatch.setattr("llamad.cli.pull.pull", fake_pull)
     monkeypatch.setenv("LLAMAD_MODEL_DIRECTORY", str(tmp_path))
     assert cli.main(["pull", "smollm2"]) == 0
     assert cli.main(["pull", "smollm2", "--model-directory", "elsewhere"]) == 0
@@ -253,7 +267,7 @@ def test_a_failed_pull_is_one_line_and_exit_code_1(
     def fail(name: str, directory: Path) -> str:
         raise PullError("no network")
 
-    monkeypatch.setattr(cli, "pull", fail)
+    monkeypatch.setattr("llamad.cli.pull.pull", fail)
     assert failure(capsys, "pull", "smollm2", code=1) == "llamad: no network"
 
 
@@ -263,7 +277,7 @@ def test_an_interrupted_command_exits_as_shells_expect(
     def interrupt(name: str, directory: Path) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "pull", interrupt)
+    monkeypatch.setattr("llamad.cli.pull.pull", interrupt)
     assert failure(capsys, "pull", "smollm2", code=130) == "llamad: interrupted"
 
 
