@@ -1,0 +1,1 @@
+"""What stands in docs/: the site builds, and the examples run."""
