@@ -64,24 +64,55 @@ fmt: $(VENV)/.deps ## Format everything.
 	clang-format -i $(CPP_UNITS) $(CPP_HEADERS)
 
 .PHONY: lint
-lint: $(VENV)/.deps ## ruff, clang-format, clang-tidy.
+lint: $(VENV)/.clients ## ruff, clang-format, mypy, clang-tidy.
 	ruff check .
 	ruff format --check .
 	clang-format --dry-run -Werror $(CPP_UNITS) $(CPP_HEADERS)
-	@$(MAKE) --no-print-directory --output-sync --jobs=$(JOBS) clang-tidy
+# mypy first: it keeps one core busy for a minute, and clang-tidy the others.
+	@$(MAKE) --no-print-directory --output-sync --jobs=$(JOBS) mypy clang-tidy
 
 .PHONY: types
-types: install $(VENV)/.clients ## mypy, and whether _engine.pyi says what _engine is.
-	mypy
+types: install mypy ## mypy, and whether _engine.pyi says what _engine is.
 	python -m mypy.stubtest --concise --allowlist tests/python/stubtest.allowlist llamad._engine
+
+# It needs no built module: the stub is in the tree.
+.PHONY: mypy
+mypy: $(VENV)/.clients
+	mypy
 
 .PHONY: tidy
 tidy: $(VENV)/.deps ## Dependencies that nothing uses, imports that nothing declares.
 	deptry python
 
+.PHONY: docs
+docs: install $(VENV)/.clients ## The site: guide, reference, notebooks, in build/docs/html.
+	python -m sphinx --fail-on-warning --keep-going --quiet -d build/docs/doctrees -c docs . build/docs/html
+
+.PHONY: notebooks
+notebooks: install $(VENV)/.clients ## Execute the notebooks of docs/notebooks and save what they show.
+	python docs/notebooks/execute.py --model-directory $(MODELS) $(ARGS)
+
 .PHONY: bench
 bench: install ## llamad beside its peers on this machine; ARGS="--only prefix" chooses.
 	python -m benchmarks.compare $(ARGS)
+
+.PHONY: bench-in-process
+bench-in-process: install ## Engine.generate beside llama-cpp-python in a loop; builds that first.
+	python -m benchmarks.in_process $(ARGS)
+
+.PHONY: bench-delivery
+bench-delivery: install ## What a callback per token costs, and whether a busy Python thread slows the engine.
+	python -m benchmarks.delivery $(ARGS)
+
+.PHONY: bench-engine
+bench-engine: install ## The engine alone, beside the baseline in the tree; ARGS="-k tiny" chooses.
+	python -m pytest benchmarks $(BENCHMARK_FLAGS) --benchmark-compare=benchmarks/baseline.json $(ARGS)
+
+.PHONY: bench-baseline
+bench-baseline: install
+	python -m pytest benchmarks $(BENCHMARK_FLAGS) --benchmark-json=benchmarks/baseline.json $(ARGS)
+
+BENCHMARK_FLAGS := -q --benchmark-enable --benchmark-sort=fullname --benchmark-columns=median,iqr,rounds
 
 .PHONY: bench-logprobs
 bench-logprobs: install ## Do log-probabilities agree with llama-server's?
@@ -143,9 +174,13 @@ cpp-test-llama: install ## What is compared with llama.cpp itself: sampling, gra
 	cmake --build build/$(CACHE_TAG) --target llamad_llama_tests
 	ctest --test-dir build/$(CACHE_TAG)/tests/cpp/llama --output-on-failure --no-tests=error --parallel $(JOBS)
 
+# Processes that share the test files out. Each loads models, so not as many as a large machine has cores;
+# TEST_JOBS=0 runs everything in one, as a debugger wants it.
+TEST_JOBS ?= $(shell n=$(JOBS); echo $$((n < 4 ? n : 4)))
+
 .PHONY: py-test
 py-test: install $(VENV)/.clients ## pytest; ARGS="-k name" chooses.
-	python -m pytest $(ARGS)
+	python -m pytest --numprocesses=$(TEST_JOBS) --dist=loadfile $(ARGS)
 
 # The first interpreter that runs (a pyenv shim may not), is new enough, and can make a venv and compile an
 # extension module.
@@ -169,9 +204,10 @@ $(VENV)/.deps: pyproject.toml | $(VENV)/bin/python
 	$(PIP_FETCH) -r $(VENV)/requirements.txt
 	@touch $@
 
-# The clients that the tests run; beside all the above, which they may not exchange for what they would rather have.
+# What only the tests and the documentation need; beside all the above, which these may not exchange for what they
+# would rather have.
 $(VENV)/.clients: $(VENV)/.deps
-	$(REQUIREMENTS) clients > $(VENV)/clients.txt
+	{ $(REQUIREMENTS) clients; $(REQUIREMENTS) docs; } > $(VENV)/clients.txt
 	$(PIP_FETCH) -r $(VENV)/requirements.txt -r $(VENV)/clients.txt
 	$(REQUIREMENTS) clients-alone > $(VENV)/clients.txt
 	$(PIP_FETCH) --no-deps -r $(VENV)/clients.txt

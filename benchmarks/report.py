@@ -8,7 +8,7 @@ import platform
 import re
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from benchmarks.figures import DecodeFigures, Figures, ServerFigures, medians
 from benchmarks.targets import SUBJECT, OwnFigure, Results, Target, Verdict, peer_of, verdicts
@@ -16,7 +16,14 @@ from benchmarks.targets import SUBJECT, OwnFigure, Results, Target, Verdict, pee
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from benchmarks.workloads import AnyWorkload
+
+class Measured(Protocol):
+    """A workload of any kind: its row title, and what llamad should reach in it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def targets(self) -> tuple[Target, ...]: ...
 
 
 class _Column(NamedTuple):
@@ -43,7 +50,7 @@ _COLUMNS: dict[str, _Column] = {
 _SERVER_FIGURES = tuple(name for name in _COLUMNS if name != "neighbour_gap_ms")
 _DECODE_FIGURES = ("wall_s", "tokens_per_s")
 
-_NOTES = """\
+SERVED_NOTES = """\
 Each server is started anew for each workload and round, warmed up with other prompts, and driven by the same
 streaming client over HTTP on the same machine; figures are medians over the rounds, ratios are llamad by its
 peer (above 1 is better for tok/s, below 1 for the rest). Tokens are counted by `usage.completion_tokens`. ITL
@@ -58,19 +65,21 @@ it neither samples nor delivers."""
 class Report:
     """What a comparison has found so far."""
 
-    def __init__(self, versions: Mapping[str, str], *, quick: bool) -> None:
+    def __init__(self, versions: Mapping[str, str], *, quick: bool, notes: str = SERVED_NOTES) -> None:
         """Begin a report.
 
         Args:
             versions: of each program, in words.
             quick: few tokens are generated, only to see that everything works.
+            notes: how the figures came about, and what they mean.
         """
         self._versions = versions
         self._quick = quick
+        self._notes = notes
         self._results: Results = {}
         self._targets: dict[str, tuple[Target, ...]] = {}
 
-    def add(self, workload: AnyWorkload, figures: dict[str, list[Figures]]) -> None:
+    def add(self, workload: Measured, figures: dict[str, list[Figures]]) -> None:
         """Add a workload with every program's figures, one per round."""
         self._results[workload.name] = figures
         self._targets[workload.name] = workload.targets
@@ -87,7 +96,7 @@ class Report:
         parts += _titled("Servers", figures_table(self._results, ServerFigures, _SERVER_FIGURES))
         parts += _titled("Without a server", figures_table(self._results, DecodeFigures, _DECODE_FIGURES))
         parts += _titled("Targets", targets_table(verdicts(self._targets, self._results)))
-        return "\n\n".join([*parts, _NOTES]) + "\n"
+        return "\n\n".join([*parts, self._notes]) + "\n"
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain data: every round's figures, and the targets."""

@@ -68,7 +68,12 @@ def llama_server(binary: Path, model: Path, workload: Workload) -> Launch:
 
 def compute_threads(workload: AnyWorkload) -> int:
     """Compute threads of a workload: as it says, or one per core that this process may use."""
-    return workload.threads or len(os.sched_getaffinity(0))
+    return workload.threads or usable_cores()
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def free_port() -> int:

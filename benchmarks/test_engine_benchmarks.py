@@ -5,10 +5,11 @@ SmolLM2 shows what a model of this size costs; the tiny and nano models show wha
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from llamad import Engine, Result
+from llamad import Engine
 
 from benchmarks.models import model_path
 from benchmarks.prompts import WORDS
@@ -16,9 +17,14 @@ from benchmarks.prompts import WORDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from llamad import Delta, Generation, Result
+
+    Started = Generation[Delta, Result]
+
 pytestmark = pytest.mark.timeout(600)
 
 N_SLOTS = 32
+N_CTX = 1024
 Benchmark = Any
 """pytest-benchmark's fixture, which has no types."""
 
@@ -35,8 +41,30 @@ def prompts(count: int, n_words: int = 40) -> list[str]:
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     n_threads = 0 if request.param == "smollm2" else 1
     path = model_path(request.param)
-    with Engine(path, n_parallel=N_SLOTS, n_ctx=1024, n_threads=n_threads) as engine:
+    with Engine(path, n_parallel=N_SLOTS, n_ctx=N_CTX, n_threads=n_threads) as engine:
         yield engine
+
+
+@pytest.fixture
+def started() -> Iterator[list[Started]]:
+    """Generations that a benchmark leaves behind; ended with it."""
+    generations: list[Started] = []
+    yield generations
+    end(generations)
+
+
+def begin(engine: Engine, prompt: str, begun: threading.Event) -> Started:
+    """Submit a prompt; the event tells of its first token."""
+    return engine.submit(prompt, on_token=lambda _: begun.set(), max_tokens=N_CTX // 2, **GREEDY)
+
+
+def end(generations: list[Started]) -> None:
+    """Cancel all, and wait until their slots are free."""
+    for generation in generations:
+        generation.cancel()
+    for generation in generations:
+        generation.result()
+    generations.clear()
 
 
 @pytest.mark.parametrize("count", [1, 8, 32])
@@ -64,6 +92,39 @@ def test_time_to_first_token(benchmark: Benchmark, engine: Engine) -> None:
         first_delta, setup=lambda: ((next(fresh),), {}), rounds=10, warmup_rounds=1
     )
     assert n_tokens >= 1
+
+
+def test_submit_latency(benchmark: Benchmark, engine: Engine, started: list[Started]) -> None:
+    """`Engine.submit` of a prompt of 40 words: tokenized, checked, and handed to the engine."""
+    fresh = iter(prompts(len(WORDS)))
+
+    def next_prompt() -> tuple[tuple[str], dict[str, Any]]:
+        end(started)
+        return (next(fresh),), {}
+
+    def submit(prompt: str) -> None:
+        started.append(engine.submit(prompt, max_tokens=N_CTX // 2, **GREEDY))
+
+    benchmark.pedantic(submit, setup=next_prompt, rounds=20, warmup_rounds=1)
+    assert len(started) == 1
+
+
+def test_cancel_latency(benchmark: Benchmark, engine: Engine) -> None:
+    """From `cancel` of one of eight running generations until its end has been delivered."""
+
+    def running() -> tuple[tuple[list[Started]], dict[str, Any]]:
+        has_begun = [threading.Event() for _ in range(8)]
+        generations = [begin(engine, *pair) for pair in zip(prompts(len(has_begun)), has_begun, strict=True)]
+        for event in has_begun:
+            assert event.wait(60)
+        return (generations,), {}
+
+    def cancel(generations: list[Started]) -> Result:
+        generations[0].cancel()
+        return generations.pop(0).result()
+
+    cancelled: Result = benchmark.pedantic(cancel, setup=running, teardown=end, rounds=10, warmup_rounds=1)
+    assert cancelled.finish_reason == "cancelled"
 
 
 def test_event_throughput(benchmark: Benchmark, engine: Engine) -> None:

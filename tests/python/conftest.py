@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,16 @@ from tests.python.support.tiny_embedders import MINILM_FILE
 from tests.python.support.tiny_gguf import ENDLESS_N_CTX, SMOLLM2_FILE, TinyModel, write_tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def pytest_configure() -> None:
+    """Let compute threads sleep while they wait, where tests run beside each other.
+
+    OpenMP's spin by default, and two engines of as many threads as there are cores then take these from each
+    other: on two busy cores what takes 25 s took over 110. libgomp reads this when the first engine loads it.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +52,13 @@ def minilm() -> Path:
 
 
 def _pulled(name: str, path: Path) -> Path:
-    if not path.exists():
-        command = [sys.executable, "-m", "llamad", "pull", name, "--model-directory", str(path.parent)]
-        subprocess.run(command, check=True, timeout=600)
+    if path.exists():
+        return path
+    lock_path = ROOT / ".cache" / f"{name}.lock"
+    lock_path.parent.mkdir(exist_ok=True)
+    with lock_path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # under pytest-xdist several processes ask for it at once
+        if not path.exists():
+            command = [sys.executable, "-m", "llamad", "pull", name, "--model-directory", str(path.parent)]
+            subprocess.run(command, check=True, timeout=600)
     return path
