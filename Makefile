@@ -142,6 +142,15 @@ bench-scrape: install ## How long /metrics and /healthz take under full load.
 bench-allocators: install ## What jemalloc and mimalloc bring, where they are installed.
 	python -m benchmarks.allocators $(ARGS)
 
+.PHONY: gpu-bundle
+gpu-bundle: install ## What benchmarks/gpu.sh builds from on a GPU machine without a network: build/gpu-bundle.
+	python -m benchmarks.gpu_bundle $(ARGS)
+
+.PHONY: bench-gpu
+bench-gpu: ## Build for the GPU that is here and measure llamad beside its peers; ARGS="--minutes 60".
+	benchmarks/gpu.sh
+	build/gpu/venv/bin/python -m benchmarks.gpu $(ARGS)
+
 .PHONY: all
 all: fmt tidy test wheel ## Everything but the benchmark.
 
@@ -168,7 +177,13 @@ editable: $(VENV)/.editable
 .PHONY: cpp-test
 cpp-test: cpp-test-none cpp-test-thread cpp-test-address ## The core's tests: plain, TSan, ASan with UBSan.
 
-# In the directory where the module has been built: llama.cpp is not compiled again.
+# These two in the directory where the module has been built: neither the core, as it ships, nor llama.cpp is
+# compiled again.
+.PHONY: cpp-test-none
+cpp-test-none: install
+	cmake --build build/$(CACHE_TAG) --target llamad_core_tests
+	ctest --test-dir build/$(CACHE_TAG)/tests/cpp --output-on-failure --no-tests=error --parallel $(JOBS)
+
 .PHONY: cpp-test-llama
 cpp-test-llama: install ## What is compared with llama.cpp itself: sampling, grammars.
 	cmake --build build/$(CACHE_TAG) --target llamad_llama_tests
@@ -178,8 +193,13 @@ cpp-test-llama: install ## What is compared with llama.cpp itself: sampling, gra
 # TEST_JOBS=0 runs everything in one, as a debugger wants it.
 TEST_JOBS ?= $(shell n=$(JOBS); echo $$((n < 4 ? n : 4)))
 
+# Devices of llama.cpp's RPC backend, and a module that knows them; neither is installed.
+.PHONY: rpc-devices
+rpc-devices: install ## GPUs for the tests, on machines that have none.
+	cmake --build build/$(CACHE_TAG) --target llamad_rpc_tests
+
 .PHONY: py-test
-py-test: install $(VENV)/.clients ## pytest; ARGS="-k name" chooses.
+py-test: install rpc-devices $(VENV)/.clients ## pytest; ARGS="-k name" chooses.
 	python -m pytest --numprocesses=$(TEST_JOBS) --dist=loadfile $(ARGS)
 
 # The first interpreter that runs (a pyenv shim may not), is new enough, and can make a venv and compile an
@@ -221,6 +241,8 @@ PIP_INSTALL := python -m pip install --disable-pip-version-check --no-deps --no-
 
 $(VENV)/.installed: $(VENV)/.deps $(PYTHON_FILES) $(CPP_FILES) $(BUILD_FILES)
 	@echo "Building llamad; the first time compiles llama.cpp, which takes minutes."
+	@cmake -DLLAMAD_CUDA="$${LLAMAD_CUDA:-AUTO}" -DLLAMAD_NATIVE="$${LLAMAD_NATIVE:-ON}" \
+		-DLLAMAD_CUDA_ARCHITECTURES="$${LLAMAD_CUDA_ARCHITECTURES:-}" -P cmake/cuda.cmake
 	$(PIP_INSTALL) --force-reinstall .
 	@rm -f $(VENV)/.editable; touch $@
 
@@ -229,10 +251,10 @@ $(VENV)/.editable: $(VENV)/.deps $(CPP_FILES) $(BUILD_FILES)
 	$(PIP_INSTALL) --editable .
 	@rm -f $(VENV)/.installed; touch $@
 
-# Plain is compiled as it ships; the sanitizers get assertions too.
+# Debug, for the sanitizers get assertions too.
 build/core-%/.built: $(VENV)/.deps $(filter cpp/engine/core% cpp/engine/embed% cpp/engine/profiler% cmake%,$(CPP_FILES)) $(CPP_TESTS) CMakeLists.txt
 	cmake -S . -B build/core-$* -G Ninja --log-level=WARNING -DLLAMAD_CORE_ONLY=ON -DLLAMAD_SANITIZE=$* \
-		-DCMAKE_BUILD_TYPE=$(if $(filter none,$*),Release,Debug)
+		-DCMAKE_BUILD_TYPE=Debug
 	cmake --build build/core-$*
 	@touch $@
 
@@ -240,19 +262,22 @@ build/core-%/.built: $(VENV)/.deps $(filter cpp/engine/core% cpp/engine/embed% c
 # widely; setarch -R turns that off where it is allowed.
 NO_ASLR := $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
-.PHONY: cpp-test-none cpp-test-thread cpp-test-address
-cpp-test-none cpp-test-thread cpp-test-address: cpp-test-%: build/core-%/.built
+.PHONY: cpp-test-thread cpp-test-address
+cpp-test-thread cpp-test-address: cpp-test-%: build/core-%/.built
 	$(NO_ASLR) ctest --test-dir build/core-$* --output-on-failure --no-tests=error --parallel $(JOBS)
 
 # One stamp per file: only what changed is looked at again, and several at a time.
 .PHONY: clang-tidy
-clang-tidy: $(CPP_UNITS:%=build/lint/tidy/%.ok)
+# Not what includes CUDA's headers, which need not be here.
+clang-tidy: $(patsubst %,build/lint/tidy/%.ok,$(filter-out cpp/engine/cuda_driver/%,$(CPP_UNITS)))
 
 build/lint/tidy/%.ok: % $(CPP_HEADERS) .clang-tidy | build/lint/compile_commands.json
 	clang-tidy --quiet -p build/lint $<
 	@mkdir -p $(@D); touch $@
 
-# Configured but not built: it is there to tell clang-tidy, and your editor, how each file is compiled.
+# Configured but not built: it is there to tell clang-tidy, and your editor, how each file is compiled. Without
+# precompiled headers, so that a missing #include is found.
 build/lint/compile_commands.json: $(VENV)/.deps $(CPP_FILES) $(CPP_TESTS) CMakeLists.txt
-	cmake -S . -B build/lint -G Ninja --log-level=WARNING -Dpybind11_DIR="$$(pybind11-config --cmakedir)"
+	cmake -S . -B build/lint -G Ninja --log-level=WARNING -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON \
+		-Dpybind11_DIR="$$(pybind11-config --cmakedir)"
 	@touch $@

@@ -25,7 +25,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr int kHz = 250;
-constexpr auto kPatience = 60s; // for CPU time on a machine that has none to spare
+constexpr auto kLongest = 60s; // for CPU time on a machine that has none to spare
 
 std::atomic<std::uint64_t> burnt{0};
 
@@ -39,12 +39,11 @@ std::atomic<std::uint64_t> burnt{0};
 class Burner {
   public:
     explicit Burner(const char *name = "burner")
-        : thread_([this, name] {
-              name_this_thread(name);
+        : thread_(start_thread(name, [this] {
               while (!stop_) {
                   burn_some();
               }
-          }) {}
+          })) {}
     Burner(const Burner &) = delete;
     Burner &operator=(const Burner &) = delete;
     ~Burner() {
@@ -71,7 +70,7 @@ std::uint64_t samples_in(const CpuProfile &profile, const std::string &function)
 
 // Profiles what `burn` does, for longer and longer until something is seen: CPU time cannot be demanded.
 template <typename Burn> CpuProfile profile_until(const std::string &function, Burn burn) {
-    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    const auto deadline = std::chrono::steady_clock::now() + kLongest;
     for (auto duration = 200ms;; duration *= 2) {
         auto profiler = CpuProfiler::start(kHz);
         burn(duration);
@@ -119,7 +118,7 @@ TEST("threads that ran before and threads that start meanwhile are sampled") {
 TEST("every thread shows its stack") {
     const Burner burner;
     Symbolizer symbolizer;
-    const auto stacks = stacks_of_all_threads(kPatience);
+    const auto stacks = stacks_of_all_threads(kLongest);
     REQUIRE(stacks.has_value());
     CHECK_EQ(stacks->size(), thread_ids().size());
     CHECK(std::ranges::all_of(*stacks, [](const auto &one) { return !one.second.empty(); }));
@@ -155,7 +154,7 @@ TEST("profiles come and go on busy threads, and leave nothing behind") {
 
 TEST("the first thread's samples are counted for the interpreter, the others' are not") {
     static std::atomic<int> told{0};
-    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    const auto deadline = std::chrono::steady_clock::now() + kLongest;
     auto profiler = CpuProfiler::start(kHz, {.evaluator = nullptr, .on_sample = [] { ++told; }});
     const Burner other;
     while (told < 3 && std::chrono::steady_clock::now() < deadline) {

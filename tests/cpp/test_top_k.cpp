@@ -14,7 +14,7 @@ using namespace llamad;
 
 namespace {
 
-using Row = std::vector<float>;
+using Values = std::vector<float>;
 using Pairs = std::vector<std::pair<TokenId, float>>; // of candidates, to compare
 
 Pairs pairs(std::span<const Candidate> candidates) {
@@ -25,7 +25,7 @@ Pairs pairs(std::span<const Candidate> candidates) {
     return result;
 }
 
-Pairs possible(const Row &row) {
+Pairs possible(const Values &row) {
     Pairs result;
     for (std::size_t i = 0; i < row.size(); ++i) {
         if (row[i] > -kInf) {
@@ -35,7 +35,7 @@ Pairs possible(const Row &row) {
     return result;
 }
 
-Pairs largest_by_sorting(const Row &row, std::size_t k) {
+Pairs largest_by_sorting(const Values &row, std::size_t k) {
     Pairs all = possible(row);
     std::ranges::sort(all, [](const auto &a, const auto &b) {
         return a.second > b.second || (a.second == b.second && a.first < b.first);
@@ -44,7 +44,7 @@ Pairs largest_by_sorting(const Row &row, std::size_t k) {
     return all;
 }
 
-Pairs near_largest_by_definition(const Row &row, float margin) {
+Pairs near_largest_by_definition(const Values &row, float margin) {
     Pairs all = possible(row);
     float best = -kInf;
     for (const auto &entry : all) {
@@ -54,7 +54,7 @@ Pairs near_largest_by_definition(const Row &row, float margin) {
     return all;
 }
 
-void check_row(CandidateSelector &selector, const Row &row) {
+void check_row(CandidateSelector &selector, const Values &row) {
     for (const std::size_t k : {1U, 2U, 7U, 40U, 63U, 64U, 65U, 200U, 1000U, 100'000U}) {
         CHECK(pairs(selector.largest(row, k)) == largest_by_sorting(row, k));
     }
@@ -80,7 +80,7 @@ TEST("random rows with ties, -inf and NaN, and any k") {
     CandidateSelector selector;
     for (int round = 0; round < 400; ++round) {
         const std::size_t size = random() % 10'000;
-        const Row row = random() % 2 == 0 ? awkward_row(random, size) : normal_row(random, size);
+        const Values row = random() % 2 == 0 ? awkward_row(random, size) : normal_row(random, size);
         const std::size_t k = random() % 300;
         CHECK(pairs(selector.largest(row, k)) == largest_by_sorting(row, k));
     }
@@ -90,7 +90,7 @@ TEST("the likeliest tokens side by side, or all in one lane") {
     std::mt19937 random(3);
     CandidateSelector selector;
     for (const std::size_t stride : {1U, 63U, 64U, 128U, 4096U}) {
-        Row row = normal_row(random, 49'152);
+        Values row = normal_row(random, 49'152);
         for (std::size_t i = 0; i < 200 && 5 + i * stride < row.size(); ++i) {
             row[5 + i * stride] += 100.0F;
         }
@@ -102,7 +102,7 @@ TEST("every magnitude: zeros of both signs, denormals, the largest floats, infin
     CandidateSelector selector;
     constexpr float kMax = std::numeric_limits<float>::max();
     constexpr float kDenormal = std::numeric_limits<float>::denorm_min();
-    Row row(9000, -kMax);
+    Values row(9000, -kMax);
     for (std::size_t i = 0; i < row.size(); i += 100) {
         row[i] = std::array{0.0F, -0.0F, kDenormal, -kDenormal, kMax, 1e-30F, -1e30F}[i / 100 % 7];
     }
@@ -116,10 +116,10 @@ TEST("where nothing can be taken, nothing is found") {
     CandidateSelector selector;
     for (const std::size_t size : {0U, 1U, 64U, 5000U}) {
         for (const float nothing : {-kInf, kNan}) {
-            const Row row(size, nothing);
+            const Values row(size, nothing);
             CHECK(selector.largest(row, 40).empty());
             CHECK(selector.near_largest(row, -3.0F).empty());
         }
     }
-    CHECK(selector.largest(Row{1.0F, 2.0F}, 0).empty());
+    CHECK(selector.largest(Values{1.0F, 2.0F}, 0).empty());
 }

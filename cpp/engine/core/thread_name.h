@@ -1,11 +1,23 @@
-// Names a thread for debuggers, `top -H` and profiles.
+// Threads with names, for debuggers, `top -H` and profiles.
 #pragma once
+
+#include <thread>
+#include <utility>
 
 #include <pthread.h>
 
 namespace llamad {
 
-// Threads that this one starts get the name too. At most 15 characters, or the name stays as it is.
-inline void name_this_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+// A thread that runs `body` and has its name by the time this returns. Threads that it starts get the name
+// too. A name, best a literal, must last until `body` runs, and has at most 15 characters: a thread keeps its
+// parent's rather than a longer one.
+template <typename Body> std::thread start_thread(const char *name, Body body) {
+    std::thread thread([name, body = std::move(body)]() mutable {
+        pthread_setname_np(pthread_self(), name); // before `body` starts threads of its own
+        body();
+    });
+    pthread_setname_np(thread.native_handle(), name); // it may not have run yet
+    return thread;
+}
 
 } // namespace llamad

@@ -20,7 +20,7 @@ constexpr milliseconds kForever = std::chrono::hours(24);
 
 EmbedEngine::EmbedEngine(std::unique_ptr<EmbeddingRunner> runner, EmbedEngineLimits limits)
     : limits_(limits), runner_(std::move(runner)), inbox_(static_cast<std::size_t>(limits.max_queue)),
-      scheduler_(runner_->limits()), thread_([this] { loop(); }) {}
+      scheduler_(runner_->limits()), thread_(start_thread("llamad-embed", [this] { loop(); })) {}
 
 void EmbedEngine::close() {
     std::call_once(close_once_, [this] {
@@ -32,7 +32,6 @@ void EmbedEngine::close() {
 }
 
 void EmbedEngine::loop() {
-    name_this_thread("llamad-embed"); // and with it the compute threads that it starts
     try {
         bool rested = true;
         while (true) {

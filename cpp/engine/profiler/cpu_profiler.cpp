@@ -56,7 +56,7 @@ std::unique_ptr<CpuProfiler> CpuProfiler::start(int hz, Interpreter interpreter)
 }
 
 CpuProfiler::CpuProfiler(int hz, std::unique_ptr<SamplingSignal> signal)
-    : hz_(hz), signal_(std::move(signal)), thread_([this] { run(); }) {}
+    : hz_(hz), signal_(std::move(signal)), thread_(start_thread("llamad-profiler", [this] { run(); })) {}
 
 void CpuProfiler::stop() {
     {
@@ -70,7 +70,6 @@ void CpuProfiler::stop() {
 }
 
 void CpuProfiler::run() {
-    name_this_thread("llamad-profiler");
     const auto try_to = [this](auto work) { // no memory, say: half a profile rather than no server
         try {
             work();

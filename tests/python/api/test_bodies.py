@@ -51,7 +51,8 @@ async def test_half_a_body_is_answered() -> None:
         assert b"body_timeout" in answer
         assert b"after 9 bytes" in answer
         assert b"connection: close" in answer.lower()
-        assert (await served.post()).status_code == 200
+        # Without a body, which might be late too.
+        assert (await served.client.get("/v1/models")).status_code == 200
 
 
 @on_loop

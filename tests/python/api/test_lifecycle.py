@@ -126,6 +126,7 @@ async def test_what_was_accepted_is_finished() -> None:
         for stream in streams:
             async with asyncio.timeout(WAIT_S):
                 await stream.begun.wait()
+        await server.until_live(5)
         server.child.send_signal(signal.SIGTERM)
         await server.until_draining()
         assert (await server.monitor.get("/readyz")).status_code == 503

@@ -31,10 +31,10 @@ def server(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="package")
 def one_slot(endless_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server of the model "endless" that runs one request, and lets one wait for two seconds."""
+    """A server of the model "endless" that runs one request, and lets one wait."""
     log_path = tmp_path_factory.mktemp("log") / "server.log"
     flags = ["--n-parallel", "1", "--n-ctx", str(ENDLESS_N_CTX), *ONE_THREAD]
-    flags += ["--max-queue", "1", "--queue-timeout", "2", "--preload-model", "endless"]
+    flags += ["--max-queue", "1", "--preload-model", "endless"]
     with serving(endless_model.parent, *flags, log_path=log_path) as running:
         yield running
 

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 
+from tests.python.support.server_process import ONE_THREAD, ServerProcess, serving
+from tests.python.support.tiny_gguf import ENDLESS_N_CTX
+
 from .questions import MODEL, user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     import httpx2
     from openai.types.chat import ChatCompletionChunk
-
-    from tests.python.support.server_process import ServerProcess
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -140,8 +142,13 @@ def test_a_rate_limit_is_tried_again_after_as_long_as_the_server_says(one_slot: 
     assert attempts.times[1] - attempts.times[0] >= said
 
 
-def test_waiting_too_long_for_a_slot_is_unavailability(one_slot: ServerProcess) -> None:
-    with occupying(one_slot, queue=False), one_slot.client() as client:
+def test_waiting_too_long_for_a_slot_is_unavailability(endless_model: Path, tmp_path: Path) -> None:
+    flags = ("--n-parallel", "1", "--n-ctx", str(ENDLESS_N_CTX), "--queue-timeout", "1", *ONE_THREAD)
+    with (
+        serving(endless_model.parent, *flags, log_path=tmp_path / "server.log") as server,
+        occupying(server, queue=False),
+        server.client() as client,
+    ):
         with pytest.raises(openai.InternalServerError) as caught:
             client.chat.completions.create(**ENDLESS)
         assert (caught.value.status_code, caught.value.code) == (503, "queue_timeout")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -17,12 +16,12 @@ import numpy as np
 import pytest
 from llamad import Embedder
 
+from tests.python.support.interrupts import interrupts_of_main_thread
 from tests.python.support.tiny_embedders import N_CTX, write_embedder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from types import FrameType
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -68,10 +67,6 @@ def until(condition: Callable[[], bool]) -> None:
     raise AssertionError("it did not become true in time")
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
 def test_threads_share_a_queue_of_one_place(model: Path) -> None:
     texts = [f"the cat {'sat ' * i}" for i in range(20)]
     with Embedder(model, n_threads=1, max_queue=1) as embedder, ThreadPoolExecutor(8) as pool:
@@ -82,25 +77,17 @@ def test_threads_share_a_queue_of_one_place(model: Path) -> None:
 
 
 def test_an_interrupt_at_any_moment_leaves_nothing_running(model: Path) -> None:
-    main_thread = threading.main_thread().ident
-    assert main_thread is not None
-    previous = signal.signal(signal.SIGUSR1, _interrupt)
-    try:
-        # One place: an answer means that the long request is gone.
-        with Embedder(model, n_threads=1, max_queue=1) as embedder:
-            for round_number in range(40):
-                timer = threading.Timer(
-                    round_number * 0.0005, signal.pthread_kill, (main_thread, signal.SIGUSR1)
-                )
-                with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it may come from the first line on
-                    timer.start()
-                    embedder.embed(LONG)
-                timer.join()
-                assert len(embedder.embed(["the cat"])) == 1
-            until(lambda: embedder.stats()["running"] + embedder.stats()["waiting"] == 0)
-            assert embedder.stats()["inputs"] < len(LONG)
-    finally:
-        signal.signal(signal.SIGUSR1, previous)
+    # One place: an answer means that the long request is gone.
+    with interrupts_of_main_thread() as interrupts, Embedder(model, n_threads=1, max_queue=1) as embedder:
+        for round_number in range(40):
+            n_before = embedder.stats()["inputs"]
+            with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it may come from the first line on
+                interrupts.after(round_number * 0.0005)
+                embedder.embed(LONG)
+            interrupts.join()
+            assert len(embedder.embed(["the cat"])) == 1
+            assert embedder.stats()["inputs"] - n_before < len(LONG)
+        until(lambda: embedder.stats()["running"] + embedder.stats()["waiting"] == 0)
 
 
 def test_closing_ends_what_runs_and_what_waits(model: Path) -> None:

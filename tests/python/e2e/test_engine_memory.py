@@ -81,7 +81,9 @@ def sizes_after(path: Path, how: str, **options: Any) -> list[int]:
 def check_flat(sizes: list[int]) -> None:
     baseline, *later = sizes[1:]  # the first leaves what is made once in a process
     assert len(later) == 10
-    assert later[-1] < baseline + 10 * 1024  # a tenth of the models; the allocator keeps now more, now less
+    # A tenth of the models; the allocator keeps now more, now less, as where a thread frees something late.
+    # What leaks adds up, and is there at every look.
+    assert min(later[-5:]) < baseline + 10 * 1024
 
 
 @pytest.mark.parametrize("how", ["work", "give_up"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -116,17 +117,11 @@ def test_pprof_itself_opens_it(tiny_server: ServerProcess, monitor: httpx.Client
 def test_one_profile_at_a_time_and_a_client_that_leaves_ends_it(
     tiny_server: ServerProcess, monitor: httpx.Client
 ):
-    with httpx.Client(base_url=tiny_server.monitor_url, trust_env=False) as other:
-
-        def profile_for_long() -> None:
-            with pytest.raises(httpx.ReadTimeout):
-                other.get("/debug/pprof/profile?seconds=300", timeout=httpx.Timeout(PATIENCE_S, read=1.0))
-
-        thread = threading.Thread(target=profile_for_long)
-        thread.start()
+    address = (monitor.base_url.host, monitor.base_url.port or 0)
+    with socket.create_connection(address, timeout=PATIENCE_S) as other:
+        other.sendall(b"GET /debug/pprof/profile?seconds=300 HTTP/1.1\r\nhost: localhost\r\n\r\n")
         wait_until(lambda: "a profile is being taken" in monitor.get("/debug/stacks").text, "the profile")
         refused = monitor.get("/debug/pprof/profile?seconds=1")
-        thread.join()
     assert refused.status_code == 429
     assert refused.json()["error"]["code"] == "profiler_busy"
     wait_until(

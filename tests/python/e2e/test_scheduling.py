@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import islice
@@ -12,7 +13,7 @@ import openai
 import pytest
 from llamad import Engine, QueueTimeoutError, RequestOptions, RequestTimeoutError
 
-from tests.python.support.server_process import ONE_THREAD, ServerProcess, serving
+from tests.python.support.server_process import ONE_THREAD, ServerProcess, serving, wait_until
 from tests.python.support.tiny_gguf import ENDLESS_N_CTX
 
 if TYPE_CHECKING:
@@ -49,14 +50,29 @@ async def busy(server: ServerProcess, client: AsyncOpenAI) -> AsyncIterator[None
         yield
 
 
-async def ask(
-    client: AsyncOpenAI, label: str, ended: list[str], max_tokens: int | None = 4, **fields: Any
-) -> None:
+async def ask(client: AsyncOpenAI, request_id: str = "", max_tokens: int | None = 4, **fields: Any) -> None:
     extra = {"ignore_eos": True} | fields.pop("extra_body", {})
     await client.chat.completions.create(
-        model="endless", messages=HELLO, max_tokens=max_tokens, extra_body=extra, **fields
+        model="endless",
+        messages=HELLO,
+        max_tokens=max_tokens,
+        extra_body=extra,
+        extra_headers={"x-request-id": request_id},
+        **fields,
     )
-    ended.append(label)
+
+
+def in_order(server: ServerProcess, request_ids: set[str]) -> list[str]:
+    """Return the ids of requests in the order of their ends, as the log tells it.
+
+    Answers may reach this process in another order, where it is held up.
+    """
+
+    def ended() -> list[str]:
+        return [one for one in re.findall(r" request_id=(\S+) ", server.log) if one in request_ids]
+
+    wait_until(lambda: len(ended()) == len(request_ids), "a line for each request")
+    return ended()
 
 
 async def until_waiting(server: ServerProcess, count: int) -> None:
@@ -66,39 +82,35 @@ async def until_waiting(server: ServerProcess, count: int) -> None:
 
 
 def test_lower_priority_goes_first(one_slot: ServerProcess) -> None:
-    async def scenario() -> list[str]:
-        ended: list[str] = []
+    async def scenario() -> None:
         async with one_slot.async_client() as client:
             async with busy(one_slot, client):
                 tasks = []
                 for priority in (0, 5, -1, 3):
-                    # Long enough for the answers to arrive in the order in which they end.
-                    asking = ask(client, str(priority), ended, 200, extra_body={"priority": priority})
+                    asking = ask(client, f"priority{priority}", extra_body={"priority": priority})
                     tasks.append(asyncio.create_task(asking))
                     await until_waiting(one_slot, len(tasks))
             await asyncio.gather(*tasks)
-        return ended
 
-    assert asyncio.run(scenario()) == ["-1", "0", "3", "5"]
+    asyncio.run(scenario())
+    expected = [f"priority{priority}" for priority in (-1, 0, 3, 5)]
+    assert in_order(one_slot, set(expected)) == expected
 
 
 def test_many_requests_of_one_user_do_not_hold_up_another(one_slot: ServerProcess) -> None:
-    async def scenario() -> list[str]:
-        ended: list[str] = []
+    many = [f"many{number}" for number in range(64)]
+
+    async def scenario() -> None:
         async with one_slot.async_client() as client:
             async with busy(one_slot, client):
-                tasks = [asyncio.create_task(ask(client, "many", ended, 200, user="many")) for _ in range(64)]
+                tasks = [asyncio.create_task(ask(client, name, 20, user="many")) for name in many]
                 await until_waiting(one_slot, 64)
-                tasks.append(asyncio.create_task(ask(client, "one", ended, user="one")))
+                tasks.append(asyncio.create_task(ask(client, "one", user="one")))
                 await until_waiting(one_slot, 65)
             await asyncio.gather(*tasks)
-        return ended
 
-    ended = asyncio.run(scenario())
-    assert len(ended) == 65
-    # It ends second at the latest, and last if first come were first served; answers that are sent while this
-    # process is held up may arrive in any order.
-    assert ended.index("one") < 32
+    asyncio.run(scenario())
+    assert in_order(one_slot, {*many, "one"}).index("one") <= 1  # last, if first come were first served
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -126,12 +138,12 @@ def test_timeout_of_a_request(one_slot: ServerProcess, stream: bool) -> None:
 def test_timeouts_of_the_server(endless_model: Path, tmp_path: Path) -> None:
     async def scenario(server: ServerProcess) -> None:
         async with server.async_client() as client:
-            running = asyncio.create_task(ask(client, "", [], None))
+            running = asyncio.create_task(ask(client, max_tokens=None))
             await asyncio.to_thread(
                 server.wait_for_metric, "llamad_num_requests_running", lambda count: count == 1
             )
             with pytest.raises(openai.InternalServerError) as waited:
-                await ask(client, "", [])
+                await ask(client)
             assert (waited.value.status_code, waited.value.code) == (503, "queue_timeout")
             assert int(waited.value.response.headers["retry-after"]) >= 1
             with pytest.raises(openai.APIStatusError) as ran:

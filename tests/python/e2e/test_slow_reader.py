@@ -44,22 +44,19 @@ def silent_client(server: ServerProcess) -> Iterator[socket.socket]:
         yield client
 
 
-async def stream(server: ServerProcess, n_tokens: int) -> tuple[int, str | None]:
-    """Return how many chunks with text came, and how the stream ended."""
+async def stream(server: ServerProcess, n_chunks: int) -> None:
+    """Read so many chunks with text of a stream without end, and leave."""
     messages: Any = [{"role": "user", "content": "world"}]
-    n_chunks, reason = 0, None
     async with server.async_client() as client:
         chunks = await client.chat.completions.create(
-            model="endless",
-            messages=messages,
-            stream=True,
-            max_tokens=n_tokens,
-            extra_body={"ignore_eos": True},
+            model="endless", messages=messages, stream=True, extra_body={"ignore_eos": True}
         )
-        async for chunk in chunks:
-            n_chunks += bool(chunk.choices[0].delta.content)
-            reason = chunk.choices[0].finish_reason or reason
-    return n_chunks, reason
+        async with chunks:
+            async for chunk in chunks:
+                n_chunks -= bool(chunk.choices[0].delta.content)
+                if n_chunks == 0:
+                    return
+    raise AssertionError("the stream has ended")
 
 
 @pytest.mark.parametrize(
@@ -73,10 +70,7 @@ def test_a_client_that_never_reads(
     endless_model: Path, tmp_path: Path, limits: tuple[str, ...], reason: str
 ) -> None:
     async def neighbours(server: ServerProcess) -> None:
-        ends = await asyncio.gather(*(stream(server, 200) for _ in range(3)))
-        assert {end for _, end in ends} == {"length"}
-        # Text that is not passed on at once arrives joined.
-        assert min(n_chunks for n_chunks, _ in ends) > 5
+        await asyncio.gather(*(stream(server, 50) for _ in range(3)))
 
     with serving(endless_model.parent, *FLAGS, *limits, log_path=tmp_path / "server.log") as server:
         with silent_client(server) as client:
