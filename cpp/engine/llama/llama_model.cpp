@@ -44,47 +44,26 @@ std::string metadata(const llama_model *model, const char *key) {
 } // namespace
 
 LlamaModel::LlamaModel(const EngineConfig &config, const Progress &progress)
-    : LlamaModel(config, progress, Weights::kLoaded) {
+    : LlamaModel(config, progress, ModelWeights::kLoaded) {
     index_vocabulary();
 }
 
 LlamaModel LlamaModel::without_weights(const EngineConfig &config) {
-    return {config, /*progress=*/nullptr, Weights::kNone};
+    return {config, /*progress=*/nullptr, ModelWeights::kNone};
 }
 
-LlamaModel::LlamaModel(const EngineConfig &config, const Progress &progress, Weights weights)
-    : path_(config.model_path), n_gpu_layers_(config.n_gpu_layers) {
+LlamaModel::LlamaModel(const EngineConfig &config, const Progress &progress, ModelWeights weights)
+    : path_(config.model_path) {
     init_llama_backend();
     check_model_file(path_);
-
-    llama_model_params params = llama_model_default_params();
-    params.n_gpu_layers = config.n_gpu_layers;
-    params.main_gpu = config.main_gpu;
-    params.load_mode = config.use_mmap ? LLAMA_LOAD_MODE_AUTO : LLAMA_LOAD_MODE_NONE;
-    if (weights == Weights::kNone) {
-        params.no_alloc = true;
-        params.load_mode = LLAMA_LOAD_MODE_NONE; // there is nothing to map
-    }
-    if (progress) {
-        params.progress_callback = [](float fraction, void *user_data) {
-            return (*static_cast<const Progress *>(user_data))(fraction);
-        };
-        // llama.cpp does not keep the pointer beyond the call below.
-        params.progress_callback_user_data = const_cast<Progress *>(&progress);
-    }
-    const LogErrors errors;
-    model_.reset(llama_model_load_from_file(path_.c_str(), params));
-    if (model_ == nullptr) {
-        throw ModelLoadError("cannot load " + path_ + ": " + errors.text("loading was given up"));
-    }
+    model_ = load_model(config, progress, weights);
     vocab_ = llama_model_get_vocab(model_.get());
     if (llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_NONE) {
         throw ModelLoadError(path_ + " cannot be used: it has no tokenizer");
     }
+    layer_devices_ = devices_of_layers(*model_);
     adapters_ = load_adapters(model_.get(), config);
 }
-
-void LlamaModel::Deleter::operator()(llama_model *model) const { llama_model_free(model); }
 
 ModelKind LlamaModel::kind() const {
     return kind_of(metadata(model_.get(), "general.architecture"), pooling());
@@ -160,22 +139,32 @@ ModelInfo LlamaModel::info() const {
                    .vocab_type = vocab_type_name(llama_vocab_type(vocab_)),
                    .bos_token = {},
                    .eos_token = {},
-                   .devices = {}};
+                   .memory = {}};
     const auto text_of = [this](TokenId token) {
         return token == LLAMA_TOKEN_NULL ? std::string() : piece(token, /*special=*/true);
     };
     info.bos_token = text_of(llama_vocab_bos(vocab_));
     info.eos_token = text_of(llama_vocab_eos(vocab_));
-    for (std::size_t i = 0; n_gpu_layers_ != 0 && i < ggml_backend_dev_count(); ++i) {
-        ggml_backend_dev_t device = ggml_backend_dev_get(i);
-        if (ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_GPU) {
-            info.devices.emplace_back(ggml_backend_dev_name(device));
+    return info;
+}
+
+std::vector<std::string> ModelInfo::devices() const {
+    std::vector<std::string> names;
+    for (const MemoryUse &use : memory) {
+        if (use.n_layers > 0) {
+            names.push_back(use.device.name);
         }
     }
-    if (info.devices.empty()) {
-        info.devices.emplace_back("CPU");
-    }
-    return info;
+    return names;
+}
+
+LayerPlacement LlamaModel::placement() const {
+    const auto is_on_gpu = [](ggml_backend_dev_t device) {
+        return ggml_backend_dev_type(device) != GGML_BACKEND_DEVICE_TYPE_CPU;
+    };
+    return {.n_layers = static_cast<std::int32_t>(layer_devices_.size()),
+            .n_on_gpus = static_cast<std::int32_t>(std::ranges::count_if(layer_devices_, is_on_gpu)),
+            .output_on_gpu = is_on_gpu(layer_devices_.back())};
 }
 
 std::vector<TokenId> LlamaModel::tokenize(std::string_view text, bool add_special, bool parse_special) const {

@@ -2,8 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,11 +9,12 @@
 
 #include "core/params.h"
 #include "core/types.h"
+#include "llama/devices.h"
 #include "llama/lora_adapter.h"
+#include "llama/model_loading.h"
 #include "llama/model_metadata.h"
 
 // Declared instead of included: who uses a model need not see llama.cpp.
-struct llama_model;
 struct llama_vocab;
 
 namespace llamad {
@@ -38,14 +37,23 @@ struct ModelInfo {
     std::string vocab_type;          // spm, bpe, wpm, ugm, rwkv, plamo2
     std::string bos_token;           // its text; empty: none
     std::string eos_token;
-    std::vector<std::string> devices; // that hold weights: "CPU", "CUDA0", ...
+    std::vector<MemoryUse> memory; // of each device that the model uses, once it has a context; "CPU" first
+
+    std::vector<std::string> devices() const; // that have layers: "CPU", "CUDA0", ...
+};
+
+// Where a model's layers are, with the output layer as the last of them.
+struct LayerPlacement {
+    std::int32_t n_layers = 0;
+    std::int32_t n_on_gpus = 0;
+    bool output_on_gpu = false;
 };
 
 // Owns a llama_model. Everything const may be called from any thread.
 class LlamaModel {
   public:
     // Called with the loaded fraction, 0 to 1; returning false gives up.
-    using Progress = std::function<bool(float)>;
+    using Progress = LoadProgress;
 
     // Blocks while the weights are read. Throws ModelError.
     LlamaModel(const EngineConfig &config, const Progress &progress);
@@ -64,6 +72,9 @@ class LlamaModel {
     llama_model *get() const { return model_.get(); }
     const llama_vocab *vocab() const { return vocab_; }
     ModelInfo info() const;
+    LayerPlacement placement() const;
+    // Of each layer, the device that computes it; of the output layer last.
+    const std::vector<ggml_backend_device *> &layer_devices() const { return layer_devices_; }
     const std::vector<LoadedAdapter> &adapters() const { return adapters_; }
     std::int32_t n_vocab() const { return static_cast<std::int32_t>(piece_ends_.size()); }
 
@@ -99,22 +110,18 @@ class LlamaModel {
     std::vector<TokenId> suppressed_tokens() const;
 
   private:
-    enum class Weights : std::uint8_t { kLoaded, kNone };
-    LlamaModel(const EngineConfig &config, const Progress &progress, Weights weights);
+    LlamaModel(const EngineConfig &config, const Progress &progress, ModelWeights weights);
 
     void index_vocabulary();
     void require_token(TokenId token) const;
     bool can_infill() const;
     std::string piece(TokenId token, bool special) const;
 
-    struct Deleter {
-        void operator()(llama_model *model) const;
-    };
-    std::unique_ptr<llama_model, Deleter> model_;
+    ModelPtr model_;
     const llama_vocab *vocab_ = nullptr;
     std::vector<LoadedAdapter> adapters_;
     std::string path_;
-    std::int32_t n_gpu_layers_;
+    std::vector<ggml_backend_device *> layer_devices_;
     std::string pieces_; // the bytes of all tokens in one run: looked up for every generated token
     std::vector<std::uint32_t> piece_ends_;
     std::size_t longest_token_ = 1;

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llamad import _engine
 from llamad.errors import ParameterError, SettingsError
-from llamad.settings.options import embedder_options, engine_options
+from llamad.settings.options import check_engine_options, embedder_options, engine_options
 from llamad.settings.sources import suggest
 
 from .specs import ModelSpec, scan
@@ -158,11 +157,11 @@ class _Look:
 
 
 def _checked_tables(settings: Settings) -> dict[str, ModelTable]:
-    """Read the tables; raise a `SettingsError` also where fine values contradict each other."""
+    """Read the tables; raise a `SettingsError` also where values are fine only one by one."""
     tables = read_tables(settings)
     for table in tables.values():
         try:
-            _engine.EngineConfig(model_path="any", **engine_options(table.over(settings)))
+            check_engine_options(engine_options(table.over(settings)))
         except ParameterError as error:
             raise SettingsError(f"{table.where}: {error}") from None
     return tables

@@ -8,6 +8,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from .memory import layers_by_device
 from .residency import Resident
 from .trim import give_back_freed_memory
 
@@ -34,6 +35,7 @@ class Instance:
         definition: what it is loaded by; of what needs no other engine, the newest.
         kind: what the model is made for.
         metadata: what its file said; None where that could not be read.
+        placement: where its layers lie.
         cost: bytes that it takes of each pool.
         state: where it stands.
         engine: what computes, once it is loaded.
@@ -51,6 +53,7 @@ class Instance:
         self.definition: Definition = need.definition
         self.kind: ModelKind = need.kind
         self.metadata: ModelMetadata | None = need.metadata
+        self.placement = need.estimate.placement
         self.cost = cost
         self.state: ResidentState = "loading"
         self.engine: AnyEngine | None = None
@@ -82,7 +85,9 @@ class Instance:
 
     async def load(self, loader: Loader, cache_mib: int) -> None:
         """Make its engine; raises as the loader does."""
-        self.engine = await loader.load(self.definition, self.kind, cache_mib, self._note_progress)
+        self.engine = await loader.load(
+            self.definition, self.kind, cache_mib, self.placement, self._note_progress
+        )
         if self.state == "loading":  # else it was given up, and had come too far
             self.state = "loaded"
 
@@ -92,6 +97,16 @@ class Instance:
             await self.engine.close()
             self.engine = None
             await asyncio.to_thread(give_back_freed_memory)
+
+    @property
+    def where(self) -> str:
+        """On which devices its layers lie, for the log; nothing where that is the processor alone."""
+        memory = [] if self.engine is None else layers_by_device(self.engine.info.memory)
+        if all(one["name"] == "CPU" for one in memory):
+            return ""
+        return " on " + ", ".join(
+            f"{one['name']} ({one['layers']} layers, {one['bytes'] / 2**30:.2f} GiB)" for one in memory
+        )
 
     def _note_progress(self, fraction: float) -> None:
         """Note how much is loaded, and log it now and then; called on the loading thread."""

@@ -205,6 +205,9 @@ class Keeper:
     def _needed(self) -> dict[str, Need]:
         """Return the needs of the models that are waited for and hold no memory, as far as they are known."""
         needs = {}
+        residents = [instance.snapshot() for instance in self.instances.values()]
+        # What others hold besides can be taken from them.
+        room = self.budget.room(one.cost for one in residents if one.pinned and one.state != "unloading")
         for model_id in self.waiting.model_ids():
             if model_id in self.instances:
                 continue
@@ -212,7 +215,7 @@ class Keeper:
             if definition is None:
                 error = UnknownModelError(model_id, list(self._catalogue.definitions()))
                 self.waiting.fail(model_id, error)
-            elif need := self._needs.ask(definition):
+            elif need := self._needs.ask(definition, room):
                 needs[model_id] = need
         return needs
 
@@ -264,7 +267,7 @@ class Keeper:
             self._last_load_s[model_id] = instance.load_s = now - started
             instance.loaded_at = instance.idle_since = now
             self.counters.loaded(model_id, instance.load_s)
-            _logger.info("loaded %s in %.1f s", model_id, instance.load_s)
+            _logger.info("loaded %s in %.1f s%s", model_id, instance.load_s, instance.where)
             self.notice_changes()
 
     def _on_failure(self, definition: Definition, error: Exception) -> None:

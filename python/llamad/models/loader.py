@@ -11,13 +11,17 @@ from llamad import _engine
 from llamad.async_embedder import AsyncEmbedder
 from llamad.async_engine import AsyncEngine
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+from .memory import Estimate
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from llamad.embeddings import EmbedderOptions
     from llamad.engine_protocol import EmbedderProtocol, EngineProtocol
+    from llamad.options import EngineOptions
 
     from .catalogue import Definition
-    from .memory import DeviceMemory
+    from .memory import DeviceMemory, Placement
     from .metadata import ModelKind
 
     AnyEngine = EngineProtocol | EmbedderProtocol
@@ -28,8 +32,13 @@ T = TypeVar("T")
 class Loader(Protocol):
     """What the `ModelManager` needs of whatever makes engines."""
 
-    async def estimate(self, definition: Definition, kind: ModelKind) -> Sequence[DeviceMemory]:
+    async def estimate(self, definition: Definition, kind: ModelKind, room: Mapping[str, int]) -> Estimate:
         """Return what a model will take, but for its prefix cache.
+
+        Args:
+            definition: the model.
+            kind: what its file says that it is made for.
+            room: bytes that it may take of GPUs, by name; of those that are not named, what they have free.
 
         Raises:
             ModelError: its file cannot be read.
@@ -37,7 +46,12 @@ class Loader(Protocol):
         ...
 
     async def load(
-        self, definition: Definition, kind: ModelKind, cache_mib: int, on_progress: Callable[[float], None]
+        self,
+        definition: Definition,
+        kind: ModelKind,
+        cache_mib: int,
+        placement: Placement,
+        on_progress: Callable[[float], None],
     ) -> AnyEngine:
         """Load a model; when it is cancelled, free what it holds before it ends.
 
@@ -45,6 +59,7 @@ class Loader(Protocol):
             definition: the model.
             kind: what its file says that it is made for.
             cache_mib: size of its prefix cache.
+            placement: where its layers go, as estimated.
             on_progress: called with the loaded fraction from 0 to 1, on any thread.
 
         Raises:
@@ -66,20 +81,34 @@ class EngineLoader:
     def __init__(self, after: Callable[[], None] = lambda: None) -> None:
         self._after = after
 
-    async def estimate(self, definition: Definition, kind: ModelKind) -> Sequence[DeviceMemory]:
+    async def estimate(self, definition: Definition, kind: ModelKind, room: Mapping[str, int]) -> Estimate:
         """Let llama.cpp simulate the allocation; see `Loader`."""
-        config = _config(definition, kind, 0)
+
+        def simulate() -> Estimate:
+            usable = {one["name"]: one["usable"] for one in _engine.devices()[1:]} | dict(room)
+            undecided = _config(definition, kind, 0, {})
+            placement = cast("Placement", _engine.place(undecided, usable))
+            memory = _engine.estimate_memory(_config(definition, kind, 0, placement))
+            for one in memory:
+                one["usable"] = usable.get(one["device"], 0)
+            return Estimate(cast("list[DeviceMemory]", memory), placement, usable)
+
         try:
-            return await _on_thread(lambda: cast("list[DeviceMemory]", _engine.estimate_memory(config)))
+            return await _on_thread(simulate)
         finally:
             self._after()
 
     async def load(
-        self, definition: Definition, kind: ModelKind, cache_mib: int, on_progress: Callable[[float], None]
+        self,
+        definition: Definition,
+        kind: ModelKind,
+        cache_mib: int,
+        placement: Placement,
+        on_progress: Callable[[float], None],
     ) -> AnyEngine:
         """Load a model; see `Loader`."""
         given_up = threading.Event()
-        config = _config(definition, kind, cache_mib)
+        config = _config(definition, kind, cache_mib, placement)
 
         def progress(fraction: float) -> bool:
             on_progress(fraction)
@@ -105,16 +134,17 @@ class EngineLoader:
 
 
 def _config(
-    definition: Definition, kind: ModelKind, cache_mib: int
+    definition: Definition, kind: ModelKind, cache_mib: int, placement: Placement
 ) -> _engine.EngineConfig | _engine.EmbedderConfig:
     path = str(definition.spec.path)
     if kind == "generate":
-        options = definition.engine_options()
+        options: EngineOptions = {**definition.engine_options(), **placement}
         options["prefix_cache_mib"] = cache_mib
         if cache_mib == 0:  # what is on disk comes through memory
             options["prefix_cache_dir"] = ""
         return _engine.EngineConfig(model_path=path, **options)
-    return _engine.EmbedderConfig(model_path=path, **definition.embedder_options())
+    embedding: EmbedderOptions = {**definition.embedder_options(), **placement}
+    return _engine.EmbedderConfig(model_path=path, **embedding)
 
 
 async def _on_thread(function: Callable[[], T]) -> T:

@@ -7,11 +7,14 @@ the user's there is "total" in place of "host": it bounds the machine's and the 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from .residency import total
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from .residency import Cost
 
@@ -27,14 +30,63 @@ _CACHE_SHARE, _MOST_CACHE_BYTES = 4, 8 << 30
 
 
 class DeviceMemory(TypedDict):
-    """What a model will take of one device, in bytes; `total` and `free` are the device's."""
+    """What a model will take of one device, in bytes.
+
+    Attributes:
+        device: its name.
+        total: of the device.
+        free: of the device.
+        usable: what of that models may take, where it is a GPU.
+        layers: how many of the model's lie there.
+        weights: of the tensors.
+        context: of the KV cache.
+        compute: of buffers.
+    """
 
     device: str
     total: int
     free: int
+    usable: int
+    layers: int
     weights: int
     context: int
     compute: int
+
+
+class DeviceLayers(TypedDict):
+    """The part of a loaded model that lies on one device.
+
+    Attributes:
+        name: of the device.
+        layers: how many, with the output layer as the last.
+        bytes: of weights, KV cache and buffers.
+    """
+
+    name: str
+    layers: int
+    bytes: int
+
+
+class Placement(TypedDict, total=False):
+    """Where a model's layers will lie: the options of its engine that say so, once they are decided."""
+
+    n_gpu_layers: int
+    tensor_split: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a model will take.
+
+    Attributes:
+        memory: of each device.
+        placement: for which options that holds.
+        room: what of each GPU it might have taken, in bytes; the placement depends on it.
+    """
+
+    memory: Sequence[DeviceMemory]
+    placement: Placement = field(default_factory=Placement)
+    room: Mapping[str, int] = field(default_factory=dict)
 
 
 class Budget:
@@ -70,11 +122,38 @@ class Budget:
         for one in estimate:
             size = one["weights"] + one["context"] + one["compute"]
             if one["device"] != _CPU:
-                self.capacity.setdefault(one["device"], int(_SHARE * one["free"]))
+                self.capacity.setdefault(one["device"], one["usable"])
                 cost[one["device"]] = size
             if one["device"] == _CPU or not self._automatic:
                 cost[self.pool] += size
         return cost
+
+    def room(self, pinned: Iterable[Cost]) -> dict[str, int]:
+        """Return what of each GPU that has been mentioned models that must stay leave to another."""
+        taken = total(pinned)
+        return {
+            pool: max(0, size - taken.get(pool, 0))
+            for pool, size in self.capacity.items()
+            if pool not in (HOST, TOTAL)
+        }
+
+
+def layers_by_device(memory: Iterable[Mapping[str, Any]]) -> list[DeviceLayers]:
+    """Return where the layers of a loaded model are, the processor last.
+
+    Args:
+        memory: what it takes of each device, as its engine's `info` says.
+    """
+    found: list[DeviceLayers] = [
+        {
+            "name": one["device"],
+            "layers": one["layers"],
+            "bytes": one["weights"] + one["context"] + one["compute"],
+        }
+        for one in memory
+        if one["layers"] > 0
+    ]
+    return sorted(found, key=lambda one: one["name"] == _CPU)
 
 
 def cache_mib(left_bytes: int, others: Iterable[int]) -> int:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
 
     from .catalogue import Definition
     from .loader import Loader
-    from .memory import Budget, DeviceMemory
+    from .memory import Budget, Estimate
     from .metadata import Headers, ModelKind, ModelMetadata
 
 _PER_FILE_BYTE = 1.25
@@ -28,13 +28,13 @@ class Need:
         definition: the model.
         kind: what it is made for.
         metadata: what its file says; None where that cannot be read.
-        estimate: what it will take of each device, but for its prefix cache.
+        estimate: what it will take, but for its prefix cache.
     """
 
     definition: Definition
     kind: ModelKind
     metadata: ModelMetadata | None
-    estimate: Sequence[DeviceMemory]
+    estimate: Estimate
 
     @property
     def cache_mib(self) -> int:
@@ -44,7 +44,7 @@ class Need:
     def cost(self, budget: Budget, cache_mib: int | None = None) -> dict[str, int]:
         """Return what it takes of each pool, with the least prefix cache that it may have or with this."""
         mib = max(0, self.cache_mib) if cache_mib is None else cache_mib
-        return budget.cost(self.estimate, mib << 20)
+        return budget.cost(self.estimate.memory, mib << 20)
 
 
 class Needs:
@@ -72,7 +72,7 @@ class Needs:
         self._asking: dict[str, asyncio.Task[None]] = {}
 
     def known(self, definition: Definition) -> Need | None:
-        """Return what a model needs if that is known."""
+        """Return what a model needs, or needed when it was last asked for, if that is known."""
         need = self._known.get(definition.id)
         return need if need is not None and need.definition.loads_like(definition) else None
 
@@ -81,14 +81,21 @@ class Needs:
         need = self.known(definition)
         if need is None:
             return int(_PER_FILE_BYTE * definition.spec.size_bytes)
-        return sum(one["weights"] + one["context"] + one["compute"] for one in need.estimate)
+        return sum(one["weights"] + one["context"] + one["compute"] for one in need.estimate.memory)
 
-    def ask(self, definition: Definition) -> Need | None:
-        """Return the same, and where it is not known begin to find out."""
+    def ask(self, definition: Definition, room: Mapping[str, int]) -> Need | None:
+        """Return what a model needs where it has so much room; where that is not known begin to find out.
+
+        Args:
+            definition: the model.
+            room: bytes of each GPU that it may take, as far as that is known.
+        """
         need = self.known(definition)
-        if need is None and definition.id not in self._asking:
-            self._asking[definition.id] = asyncio.create_task(self._ask(definition))
-        return need
+        if need is not None and all(room.get(gpu, size) == size for gpu, size in need.estimate.room.items()):
+            return need
+        if definition.id not in self._asking:
+            self._asking[definition.id] = asyncio.create_task(self._ask(definition, room))
+        return None
 
     async def close(self) -> None:
         """Give up what is being found out."""
@@ -97,11 +104,11 @@ class Needs:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
 
-    async def _ask(self, definition: Definition) -> None:
+    async def _ask(self, definition: Definition, room: Mapping[str, int]) -> None:
         try:
             metadata = await self._headers.read(definition.spec.path)
             kind = "generate" if metadata is None else metadata.kind
-            estimate = await self._loader.estimate(definition, kind)
+            estimate = await self._loader.estimate(definition, kind, room)
         except Exception as error:  # noqa: BLE001 - whatever it is, the waiters are told
             del self._asking[definition.id]
             self._on_failure(definition, error)

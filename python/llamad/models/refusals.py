@@ -45,6 +45,8 @@ def too_large(
     message = f"model {model_id!r} needs {needed} of {what}, and the budget is {budget}"
     if left[pool] < capacity[pool]:
         message += f", of which {', '.join(pinned)}, which must stay, leave {_gib(max(0, left[pool]))}"
+    if pool not in _POOLS:
+        message += '; n_gpu_layers "auto" puts no more layers there than fit'
     return MemoryBudgetError(message)
 
 

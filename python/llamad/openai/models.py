@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from ..models.memory import layers_by_device
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from .._engine import EmbedderInfo, ModelInfo
     from ..models.entries import ModelEntry
+    from ..models.memory import DeviceLayers
     from ..models.metadata import ModelMetadata
 
 
@@ -27,6 +30,8 @@ class ModelDetails:
         training_context_length: tokens of context it was trained for.
         capabilities: what it can be asked for: "completion", "chat", "tools", "reasoning", "infill",
             "embed", "rerank". Before it is loaded, some that it has may be missing.
+        devices: where the layers of a loaded model are: each device's name, how many layers, and bytes of
+            weights, KV cache and buffers.
     """
 
     architecture: str | None = None
@@ -35,6 +40,7 @@ class ModelDetails:
     context_length: int | None = None
     training_context_length: int | None = None
     capabilities: tuple[str, ...] = ()
+    devices: list[DeviceLayers] | None = None
 
 
 def details_of_info(info: ModelInfo) -> ModelDetails:
@@ -53,6 +59,7 @@ def details_of_info(info: ModelInfo) -> ModelDetails:
         context_length=info.n_ctx,
         training_context_length=info.n_ctx_train,
         capabilities=tuple(name for name, can in able.items() if can),
+        devices=layers_by_device(info.memory),
     )
 
 
@@ -78,6 +85,7 @@ def details_of_embedder(info: EmbedderInfo) -> ModelDetails:
         context_length=info.n_ctx,
         training_context_length=info.n_ctx_train,
         capabilities=(info.kind,),
+        devices=layers_by_device(info.memory),
     )
 
 

@@ -154,6 +154,7 @@ RESPONSE_SCHEMAS: dict[str, Schema] = {
             "context_length": or_null(_COUNT),
             "training_context_length": or_null(_COUNT),
             "capabilities": _list(_TEXT),
+            "devices": or_null(_list(_object({"name": _TEXT, "layers": _COUNT, "bytes": _COUNT}))),
         }
     ),
     "Models": _object({"object": _constant("list"), "data": _list(_ref("Model"))}),

@@ -20,7 +20,8 @@ from llamad.server import logs
 from llamad.server.lifecycle import run
 from llamad.settings import Settings
 
-from .fakes import FakeEngine, FakeModels, delta, end
+from .fake_models import FakeModels
+from .fakes import FakeEngine, delta, end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
