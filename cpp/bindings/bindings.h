@@ -8,6 +8,7 @@
 
 #include "core/logprobs.h"
 #include "core/types.h"
+#include "llama/devices.h"
 
 namespace llamad {
 
@@ -19,6 +20,9 @@ inline pybind11::str to_str(const std::string &text) {
 
 // As a list of (token, logprob, [(token, logprob), ...]); None where there are none.
 pybind11::object to_list(const std::vector<TokenLogprobs> &logprobs);
+
+// As a list of dicts: one for each device, "CPU" first.
+pybind11::list to_list(const std::vector<MemoryUse> &uses);
 
 const char *name_of(FinishReason reason); // "stop", "length", "cancelled", "error"
 const char *name_of(ErrorKind kind);      // "engine_closed", ...; empty for none

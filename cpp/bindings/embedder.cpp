@@ -30,7 +30,9 @@ EmbedderConfig read_config(const py::kwargs &arguments) {
     fields.read("n_ctx", config.n_ctx);
     fields.read("n_ubatch", config.n_ubatch);
     fields.read("n_threads", config.n_threads);
-    fields.read("n_gpu_layers", config.n_gpu_layers);
+    fields.read_or_auto("n_gpu_layers", config.n_gpu_layers);
+    fields.read("split_mode", config.split_mode);
+    fields.read("tensor_split", config.tensor_split);
     fields.read("main_gpu", config.main_gpu);
     fields.read("use_mmap", config.use_mmap);
     fields.read("flash_attn", config.flash_attn);
@@ -105,7 +107,8 @@ void register_info(py::module_ &module) {
         .def_property_readonly("n_vocab", of_model(&ModelInfo::n_vocab))
         .def_property_readonly("n_ctx", of_model(&ModelInfo::n_ctx))
         .def_property_readonly("n_ctx_train", of_model(&ModelInfo::n_ctx_train))
-        .def_property_readonly("devices", of_model(&ModelInfo::devices))
+        .def_property_readonly("devices", [](const EmbedderInfo &info) { return info.model.devices(); })
+        .def_property_readonly("memory", [](const EmbedderInfo &info) { return to_list(info.model.memory); })
         .def_property_readonly("kind", [](const EmbedderInfo &info) { return name_of(info.kind); })
         .def_property_readonly("pooling", [](const EmbedderInfo &info) { return name_of(info.pooling); })
         .def_readonly("n_out", &EmbedderInfo::n_out);

@@ -145,6 +145,7 @@ void register_prepared(py::module_ &module) {
         .def_readonly("prompt_token_ids", &Prepared::prompt)
         .def_property_readonly("n_prompt_tokens", [](const Prepared &self) { return self.prompt.size(); })
         .def_readonly("n", &Prepared::n)
+        .def("take_apart", &Prepared::take_apart)
         .def("parser", [](const Prepared &self) {
             return self.format == nullptr ? nullptr : std::make_unique<ChatParser>(self.format);
         });

@@ -104,6 +104,15 @@ void FieldReader::read(const char *name, std::string &value) {
     }
 }
 
+void FieldReader::read(const char *name, std::vector<float> &value) {
+    if (const auto given = take(name)) {
+        value.clear();
+        for (const py::handle item : to_sequence(name, *given, "a list of numbers")) {
+            value.push_back(to_float(name, item));
+        }
+    }
+}
+
 void FieldReader::read(const char *name, std::vector<std::string> &value) {
     if (const auto given = take(name)) {
         value.clear();
@@ -154,6 +163,20 @@ void FieldReader::read(const char *name, std::optional<std::int64_t> &value) {
                     ? std::nullopt
                     : std::optional(to_integer(name, *given, std::numeric_limits<std::int64_t>::min(),
                                                std::numeric_limits<std::int64_t>::max()));
+    }
+}
+
+void FieldReader::read_or_auto(const char *name, std::optional<std::int32_t> &value) {
+    const auto given = take(name);
+    if (!given) {
+        return;
+    }
+    if (!py::isinstance<py::str>(*given)) {
+        value = to_int32(name, *given);
+    } else if (to_string(name, *given) == "auto") {
+        value.reset();
+    } else {
+        reject(name, *given, "an integer or \"auto\"");
     }
 }
 

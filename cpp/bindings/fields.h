@@ -25,12 +25,15 @@ class FieldReader {
     void read(const char *name, std::int32_t &value);
     void read(const char *name, float &value);
     void read(const char *name, std::string &value);
+    void read(const char *name, std::vector<float> &value);
     void read(const char *name, std::vector<std::string> &value);
     void read(const char *name, std::vector<std::pair<std::int32_t, float>> &value);
     void read(const char *name, std::vector<LoraAdapter> &value);
     // None means no value.
     void read(const char *name, std::optional<std::int32_t> &value);
     void read(const char *name, std::optional<std::int64_t> &value);
+    // "auto" means no value.
+    void read_or_auto(const char *name, std::optional<std::int32_t> &value);
 
     // To be called last: an argument that nobody has read has an unknown name.
     void require_all_read() const;

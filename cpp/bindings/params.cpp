@@ -23,10 +23,14 @@ EngineConfig read_config(const py::kwargs &arguments) {
     fields.read("itl_target_ms", config.itl_target_ms);
     fields.read("n_threads", config.n_threads);
     fields.read("n_threads_batch", config.n_threads_batch);
-    fields.read("n_gpu_layers", config.n_gpu_layers);
+    fields.read_or_auto("n_gpu_layers", config.n_gpu_layers);
+    fields.read("split_mode", config.split_mode);
+    fields.read("tensor_split", config.tensor_split);
     fields.read("main_gpu", config.main_gpu);
     fields.read("use_mmap", config.use_mmap);
     fields.read("flash_attn", config.flash_attn);
+    fields.read("backend_sampling", config.backend_sampling);
+    fields.read("decode_padding", config.decode_padding);
     fields.read("cache_type_k", config.cache_type_k);
     fields.read("cache_type_v", config.cache_type_v);
     fields.read("rope_scaling", config.rope_scaling);

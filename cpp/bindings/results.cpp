@@ -69,7 +69,8 @@ void register_results(py::module_ &module) {
         .def_readonly("vocab_type", &ModelInfo::vocab_type)
         .def_property_readonly("bos_token", [](const ModelInfo &info) { return to_str(info.bos_token); })
         .def_property_readonly("eos_token", [](const ModelInfo &info) { return to_str(info.eos_token); })
-        .def_readonly("devices", &ModelInfo::devices);
+        .def_property_readonly("devices", &ModelInfo::devices)
+        .def_property_readonly("memory", [](const ModelInfo &info) { return to_list(info.memory); });
 
     py::class_<End>(module, "Finish")
         .def_property_readonly("finish_reason", [](const End &end) { return name_of(end.reason); })

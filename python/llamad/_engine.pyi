@@ -1,6 +1,6 @@
 """The native engine: scheduler, slots and llama.cpp behind a handle that never blocks the loop."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, overload
 
 _TokenLogprobs: TypeAlias = tuple[int, float, list[tuple[int, float]]]
@@ -31,10 +31,14 @@ class EngineConfig:
         itl_target_ms: int = ...,
         n_threads: int = ...,
         n_threads_batch: int = ...,
-        n_gpu_layers: int = ...,
+        n_gpu_layers: int | str = ...,
+        split_mode: str = ...,
+        tensor_split: Sequence[float] = ...,
         main_gpu: int = ...,
         use_mmap: bool = ...,
         flash_attn: str = ...,
+        backend_sampling: str = ...,
+        decode_padding: str = ...,
         cache_type_k: str = ...,
         cache_type_v: str = ...,
         rope_scaling: str = ...,
@@ -129,6 +133,8 @@ class ModelInfo:
     def eos_token(self) -> str: ...
     @property
     def devices(self) -> list[str]: ...
+    @property
+    def memory(self) -> list[dict[str, Any]]: ...
 
 class Prepared:
     """A request that is templated, tokenized and validated; submit it once."""
@@ -139,6 +145,7 @@ class Prepared:
     def n_prompt_tokens(self) -> int: ...
     @property
     def n(self) -> int: ...
+    def take_apart(self) -> list[Prepared]: ...
     def parser(self) -> ChatParser | None: ...
 
 class ChatParser:
@@ -246,7 +253,9 @@ class EmbedderConfig:
         n_ctx: int = ...,
         n_ubatch: int = ...,
         n_threads: int = ...,
-        n_gpu_layers: int = ...,
+        n_gpu_layers: int | str = ...,
+        split_mode: str = ...,
+        tensor_split: Sequence[float] = ...,
         main_gpu: int = ...,
         use_mmap: bool = ...,
         flash_attn: str = ...,
@@ -275,6 +284,8 @@ class EmbedderInfo:
     def n_ctx_train(self) -> int: ...
     @property
     def devices(self) -> list[str]: ...
+    @property
+    def memory(self) -> list[dict[str, Any]]: ...
     @property
     def kind(self) -> Literal["embed", "rerank"]: ...
     @property
@@ -369,8 +380,13 @@ def profiling_unsupported() -> str | None: ...
 def native_stacks() -> dict[int, list[str]] | None: ...
 def thread_name(thread_id: int) -> str: ...
 def devices() -> list[dict[str, Any]]: ...
+def backends() -> list[str]: ...
 @overload
 def estimate_memory(config: EngineConfig) -> list[dict[str, Any]]: ...
 @overload
 def estimate_memory(config: EmbedderConfig) -> list[dict[str, Any]]: ...
+@overload
+def place(config: EngineConfig, room: Mapping[str, int]) -> dict[str, Any]: ...
+@overload
+def place(config: EmbedderConfig, room: Mapping[str, int]) -> dict[str, Any]: ...
 def read_metadata(path: str) -> dict[str, Any]: ...

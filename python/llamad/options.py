@@ -22,13 +22,25 @@ class EngineOptions(TypedDict, total=False):
         n_ubatch: most tokens computed at once. Default 512.
         itl_target_ms: time between two tokens of a running request, in milliseconds, that computing
             other requests' prompts should not exceed; their prompts are cut into chunks of a
-            learned size. Default 400.
+            learned size. Default 50.
         n_threads: compute threads for generation; 0 takes the machine's cores. Default 0.
         n_threads_batch: compute threads for prompts; 0 takes `n_threads`. Default 0.
-        n_gpu_layers: layers to put on the GPU; -1 all. Default -1.
-        main_gpu: the GPU to use where one is used. Default 0.
+        n_gpu_layers: layers to put on GPUs, the output layer among them: "auto" as many as fit beside the KV
+            cache, -1 all, 0 none, and then no GPU is used. Default "auto".
+        split_mode: how several GPUs share a model: "none" uses one, "layer" gives each some of the layers,
+            "tensor" gives each a part of every layer, "row" of its weights alone where the GPU's backend can.
+            Default "layer".
+        tensor_split: share of each GPU; an empty list takes what they have free. Default [].
+        main_gpu: the GPU to use where `split_mode` is "none", counted from 0. Default 0.
         use_mmap: map the file instead of reading it. Default True.
         flash_attn: "auto", "on" or "off". Default "auto".
+        backend_sampling: "on" finds the likeliest tokens on the device that computes the logits, so that
+            only these are copied from it, and all logits for the requests that need them; the tokens
+            are the same. "auto" does so where that device is a GPU. Default "auto".
+        decode_padding: "on" lets idle slots add rows that stand for nothing to batches of next tokens, so
+            that these keep their shape, and llama.cpp its graph, while requests come and go; a batch is
+            at most doubled. "auto" does so where all layers are on GPUs, which hardly notice a few rows;
+            never where the model's memory cannot drop a tail, nor with `kv_unified`. Default "auto".
         cache_type_k: type of the K cache: "f32", "f16", "bf16", "q8_0", "q4_0", ... Default "f16".
         cache_type_v: type of the V cache. Default "f16".
         swa_full: keep the whole context of a sliding-window model, so that prefixes of it can be
@@ -63,10 +75,14 @@ class EngineOptions(TypedDict, total=False):
     itl_target_ms: int
     n_threads: int
     n_threads_batch: int
-    n_gpu_layers: int
+    n_gpu_layers: int | str
+    split_mode: str
+    tensor_split: Sequence[float]
     main_gpu: int
     use_mmap: bool
     flash_attn: str
+    backend_sampling: str
+    decode_padding: str
     cache_type_k: str
     cache_type_v: str
     kv_unified: bool

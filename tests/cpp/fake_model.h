@@ -116,6 +116,7 @@ class FakeModel {
     std::deque<DecodeStatus> outcomes; // of the first decodes, in place of their own; kOk changes nothing
 
     Gate gate;
+    Gate device; // where decode() does not wait for what it begins: sample() waits for it here
     std::atomic<bool> runner_freed{false};
     std::atomic<int> rests{0};
 
@@ -165,11 +166,11 @@ class FakeModel {
 // Takes the same token as greedy sampling would, and throws in place of the `throw_at`-th.
 struct FakeChain : SamplerChain {
     explicit FakeChain(int when = -1) : throw_at(when) {}
-    TokenId sample(std::span<float> logits) override {
+    TokenId sample(LogitRow logits) override {
         if (n_taken++ == throw_at) {
             throw std::runtime_error("dead end");
         }
-        return argmax(logits);
+        return argmax(logits.values());
     }
     int throw_at;
     int n_taken = 0;

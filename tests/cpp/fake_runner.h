@@ -50,6 +50,9 @@ class FakeRunner : public ModelRunner {
     }
 
     void sample(std::span<SampleTask> tasks) override {
+        if (model_.limits.decodes_async) {
+            model_.device.enter(aborted_);
+        }
         for (SampleTask &task : tasks) {
             logits_.fill(model_.logits_are_nan ? std::numeric_limits<float>::quiet_NaN() : 0.0F);
             if (!model_.logits_are_nan) {
@@ -162,6 +165,7 @@ class FakeRunner : public ModelRunner {
     void request_abort() override {
         aborted_ = true;
         model_.gate.notify();
+        model_.device.notify();
     }
 
   private:

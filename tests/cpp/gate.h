@@ -12,7 +12,7 @@ namespace llamad {
 
 inline constexpr std::chrono::seconds kPatience{60}; // a test that waits longer has failed
 
-// Holds the engine thread at the beginning of decode().
+// Holds the engine thread at the beginning of decode(), or of whatever else enters it.
 class Gate {
   public:
     // From now on decode() waits for pass() or open().

@@ -14,25 +14,11 @@
 #include "check.h"
 #include "desk.h"
 #include "fake_runner.h"
+#include "random_scenario.h"
 
 #include "core/kv_mover.h"
 
 namespace llamad {
-
-struct Scenario {
-    Memory memory = Memory::kFull;
-    bool unified = false;
-    std::size_t n_stored = 0; // tokens that the store has room for
-    bool failures = false;    // decodes fail, copies, saved and restored states are refused
-};
-
-inline constexpr std::int32_t kContext = 128;
-
-inline RunnerLimits limits_of(const Scenario &scenario) {
-    return with_memory(
-        scenario.memory,
-        {.n_slots = 4, .n_ctx = kContext, .n_batch = 32, .n_ubatch = 24, .unified = scenario.unified});
-}
 
 struct Asked {
     Tokens prompt;
@@ -77,6 +63,7 @@ class Machine {
     const Metrics &metrics() const { return metrics_; }
     std::size_t n_complete() const { return n_complete_; }
     std::size_t n_failed() const { return n_failed_; }
+    std::size_t n_padded() const { return n_padded_; }
 
   private:
     std::size_t below(std::size_t n) { return random_() % n; }
@@ -186,14 +173,19 @@ class Machine {
             return;
         }
         const DecodeStatus status = runner_.decode(rows);
-        if (status == DecodeStatus::kNoRoom) {
-            return make_room(rows);
-        }
-        if (status == DecodeStatus::kFailed) {
-            return roll_back(rows);
+        if (status != DecodeStatus::kOk) {
+            mover_.drop_padding(rows);
+            const Batch due = scheduler_.still_due(rows);
+            return status == DecodeStatus::kNoRoom ? make_room(due) : roll_back(due);
         }
         for (std::size_t i = 0; i < rows.size(); ++i) {
             Slot &slot = scheduler_.slot(rows[i].slot);
+            if (slot.idle()) {
+                CHECK(!rows[i].wants_logits);
+                mover_.add_padding(slot);
+                ++n_padded_;
+                continue;
+            }
             slot.advance(1);
             if (!rows[i].wants_logits) {
                 continue;
@@ -257,7 +249,8 @@ class Machine {
         for (const Slot &slot : scheduler_.slots()) {
             n_running += slot.idle() ? 0 : 1;
             const KvCell *cell = runner_.cells(slot.id()).data();
-            REQUIRE(runner_.cells(slot.id()).size() == slot.cached().size());
+            REQUIRE(runner_.cells(slot.id()).size() == slot.cached().size() + slot.n_padding());
+            CHECK(slot.idle() || slot.n_padding() == 0);
             bool as_recorded = true;
             for (const TokenId token : slot.cached()) {
                 as_recorded =
@@ -295,6 +288,7 @@ class Machine {
     RequestId last_id_ = 0;
     std::size_t n_complete_ = 0;
     std::size_t n_failed_ = 0;
+    std::size_t n_padded_ = 0;
 };
 
 } // namespace llamad

@@ -238,6 +238,19 @@ TEST("the same with one pool of cells for all slots") {
     CHECK_EQ(crowd.n_accepted(), kSubmitters * kPerSubmitter);
 }
 
+TEST("the same with a device that computes on its own, and batches that are padded") {
+    for (const std::size_t close_after : {std::size_t{0}, kSubmitters * kPerSubmitter / 2}) {
+        FakeModel model;
+        model.limits.n_ctx = 256; // room for padding
+        model.limits.decodes_async = true;
+        model.limits.pads_decodes = true;
+        Crowd crowd(model, close_after);
+        crowd.run();
+        crowd.check();
+        CHECK_EQ(crowd.n_accepted() == kSubmitters * kPerSubmitter, close_after == 0);
+    }
+}
+
 TEST("the same with an engine that is closed in the middle") {
     FakeModel model;
     Crowd crowd(model, /*close_after=*/kSubmitters * kPerSubmitter / 2);

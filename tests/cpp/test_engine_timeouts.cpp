@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <thread>
 
@@ -76,6 +77,25 @@ TEST("a choice that waits for another of its own request does not time out in th
         one.rig->check_complete(id, "A", 60);
     }
     one.check_counters(0, 0);
+}
+
+TEST("choices of one prompt that are submitted one by one count as one request, too") {
+    OneSlot one({.max_queue = 4, .queue_timeout_s = kSoon});
+    const auto any_started = std::make_shared<bool>(false);
+    const auto submit = [&] {
+        auto request = make_request("A", 60);
+        request->any_started = any_started;
+        return one.rig->submit(std::move(request));
+    };
+    const RequestId first = submit();
+    CHECK(one.model.gate.reached());
+    const RequestId second = submit();
+    const RequestId other = one.submit("B");
+    one.open_late();
+    one.rig->check_complete(first, "A", 60);
+    one.rig->check_complete(second, "A", 60);
+    one.rig->check_failed(other, ErrorKind::kQueueTimeout, "no slot became free within 0.25 s");
+    one.check_counters(1, 0);
 }
 
 TEST("a request's own time is over, in its slot and in the queue") {

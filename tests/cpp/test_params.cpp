@@ -3,6 +3,8 @@
 #include <limits>
 #include <sstream>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "check.h"
 
@@ -73,12 +75,39 @@ TEST("limits of the engine's numbers") {
     check_limits("itl_target_ms", &EngineConfig::itl_target_ms, {1, kMax}, {0, -1});
     check_limits("n_threads", &EngineConfig::n_threads, {0, 512}, {-1, 513});
     check_limits("n_threads_batch", &EngineConfig::n_threads_batch, {0, 512}, {-1, 513});
-    check_limits("n_gpu_layers", &EngineConfig::n_gpu_layers, {-1, 0, kMax}, {-2});
     check_limits("main_gpu", &EngineConfig::main_gpu, {0, 7}, {-1});
     check_limits("max_queue", &EngineConfig::max_queue, {0, kMax}, {-1});
     check_limits("queue_timeout_s", &EngineConfig::queue_timeout_s, {0.0F, 0.5F}, {-1.0F, kNan, kInf});
     check_limits("request_timeout_s", &EngineConfig::request_timeout_s, {0.0F, 60.0F}, {-1.0F, kNan, kInf});
     check_limits("prefix_cache_mib", &EngineConfig::prefix_cache_mib, {-1, 0, kMax}, {-2});
+}
+
+TEST("devices: layers, shares and how they are split") {
+    const auto blamed = [](auto change) {
+        auto config = valid<EngineConfig>();
+        change(config);
+        return complaint(config).first;
+    };
+    for (const std::int32_t n_layers : {-1, 0, 1, kMax}) {
+        CHECK_EQ(blamed([&](EngineConfig &config) { config.n_gpu_layers = n_layers; }), "");
+    }
+    CHECK_EQ(blamed([](EngineConfig &config) { config.n_gpu_layers = -2; }), "n_gpu_layers");
+    for (const char *mode : {"none", "layer", "row", "tensor"}) {
+        CHECK_EQ(blamed([&](EngineConfig &config) { config.split_mode = mode; }), "");
+    }
+    CHECK_EQ(blamed([](EngineConfig &config) { config.split_mode = "columns"; }), "split_mode");
+    const auto blamed_of = [&](std::vector<float> shares, const char *mode = "layer") {
+        return blamed([&](EngineConfig &config) {
+            config.tensor_split = std::move(shares);
+            config.split_mode = mode;
+        });
+    };
+    CHECK_EQ(blamed_of({3, 0, 1}), "");
+    CHECK_EQ(blamed_of({1, -1}), "tensor_split");
+    CHECK_EQ(blamed_of({1, kNan}), "tensor_split");
+    CHECK_EQ(blamed_of({kInf}), "tensor_split");
+    CHECK_EQ(blamed_of({0, 0}), "tensor_split");
+    CHECK_EQ(blamed_of({1, 1}, "none"), "tensor_split");
 }
 
 TEST("limits of rope's numbers") {
@@ -120,6 +149,8 @@ TEST("a batch has room for a row of every slot") {
 
 TEST("names the engine knows") {
     check_limits("flash_attn", &EngineConfig::flash_attn, {"auto", "on", "off"}, {"", "On", "true"});
+    check_limits("backend_sampling", &EngineConfig::backend_sampling, {"auto", "on", "off"}, {"", "gpu"});
+    check_limits("decode_padding", &EngineConfig::decode_padding, {"auto", "on", "off"}, {"", "true"});
     check_limits("rope_scaling", &EngineConfig::rope_scaling, {"", "none", "linear", "yarn"}, {"longrope"});
     check_limits("cache_type_k", &EngineConfig::cache_type_k, {"f32", "f16", "bf16", "q8_0"},
                  {"", "f64", "q6_K"});

@@ -35,6 +35,25 @@ TEST("decoding takes its part of the target") {
     CHECK_EQ(budget.tokens(1, 1), 32);
 }
 
+TEST("a chunk may take as long as a decode, however little of the target that leaves") {
+    PrefillBudget budget(kTarget, kMost);
+    budget.observe_prefill(200, 0.2); // 1 ms a token
+    budget.observe_decode(8, 0.07);
+    CHECK_EQ(budget.tokens(1, 1), 64);
+    PrefillBudget slow(kTarget, kMost);
+    slow.observe_prefill(200, 2.0);
+    slow.observe_decode(8, 0.7);
+    CHECK_EQ(slow.tokens(1, 1), 64);
+}
+
+TEST("where nothing is generated, chunks are as long as a cancellation may wait") {
+    PrefillBudget budget(kTarget, kMost);
+    budget.observe_prefill(200, 0.2); // 1 ms a token
+    budget.observe_decode(8, 0.02);
+    CHECK_EQ(budget.tokens(1, 1), 64);
+    CHECK_EQ(budget.tokens(0, 1), 256);
+}
+
 TEST("where more prompts wait than streams run, the chunk may take up to twice as long") {
     PrefillBudget budget(kTarget, kMost);
     budget.observe_prefill(128, 0.128);
@@ -100,4 +119,22 @@ TEST("one odd step moves the estimate a little, many move it all the way") {
         budget.observe_prefill(64, 0.2);
     }
     CHECK_EQ(budget.tokens(1, 1), 32);
+}
+
+TEST("prompt tokens that nobody waited for take their part of the decode that was waited for") {
+    PrefillBudget budget(kTarget, kMost);
+    budget.observe_decode(8, 0.02);
+    budget.observe_launch(64, 0.001);
+    budget.observe_decode(8, 0.083); // 64 ms of it are the prompt's, with what launching took
+    CHECK_EQ(budget.tokens(1, 1), 64);
+    budget.observe_decode(8, 0.06); // and the decodes are as fast as ever
+    CHECK_EQ(budget.tokens(1, 1), 64);
+}
+
+TEST("and of the end of their prompt, where that was waited for") {
+    PrefillBudget budget(kTarget, kMost);
+    budget.observe_launch(128, 0.001);
+    budget.observe_launch(128, 0.099);
+    budget.observe_prefill(44, 0.2); // 1 ms a token
+    CHECK_EQ(budget.tokens(1, 1), 64);
 }

@@ -14,7 +14,9 @@ TEST("whatever happens, slots and store hold what they say, and every answer is 
         for (const bool unified : {false, true}) {
             for (const std::size_t n_stored : {0U, 150U, 3000U}) {
                 for (const bool failures : {false, true}) {
-                    Machine machine({memory, unified, n_stored, failures}, ++seed);
+                    Machine machine(
+                        {.memory = memory, .unified = unified, .n_stored = n_stored, .failures = failures},
+                        ++seed);
                     for (int step = 0; step < 250; ++step) {
                         machine.random_step();
                     }
@@ -29,4 +31,22 @@ TEST("whatever happens, slots and store hold what they say, and every answer is 
         }
     }
     CHECK(n_copied > 1000 && n_restored > 1000 && n_preempted > 20); // all of it was tried
+}
+
+TEST("the same where idle slots add rows that stand for nothing") {
+    unsigned seed = 1000;
+    std::size_t n_padded = 0;
+    for (const std::size_t n_stored : {0U, 150U, 3000U}) {
+        for (const bool failures : {false, true}) {
+            Machine machine({.n_stored = n_stored, .padding = true, .failures = failures}, ++seed);
+            for (int step = 0; step < 500; ++step) {
+                machine.random_step();
+            }
+            machine.drain();
+            CHECK(machine.n_complete() > 40);
+            CHECK_EQ(machine.n_failed() > 0, failures);
+            n_padded += machine.n_padded();
+        }
+    }
+    CHECK(n_padded > 100);
 }

@@ -36,7 +36,7 @@ TokenId argmax_except(std::vector<float> logits, const Tokens &forbidden) {
 // Takes the second token, and throws from the second time on.
 class SecondToken final : public SamplerChain {
   public:
-    TokenId sample(std::span<float> /*logits*/) override {
+    TokenId sample(LogitRow /*logits*/) override {
         if (n_taken++ > 0) {
             throw std::runtime_error("dead end");
         }
@@ -137,7 +137,7 @@ TEST("without a chain the sampler takes the likeliest token that is allowed") {
 TEST("logits without a usable number throw") {
     std::vector<float> logits(10, kNan);
     CHECK_THROWS(std::runtime_error, Sampler(nullptr, {}).pick(logits));
-    CHECK_THROWS(std::runtime_error, Sampler(nullptr, {}).pick({}));
+    CHECK_THROWS(std::runtime_error, Sampler(nullptr, {}).pick(std::span<float>()));
 }
 
 TEST("a chain decides, and its exceptions pass") {

@@ -66,6 +66,33 @@ TEST("a prompt between decoding slots adds its next token, one beside them does 
     CHECK_EQ(show(desk.scheduler.plan_decode()), "1:x@2! 2:c@1! 3:x@2!"); // its last one is sampled
 }
 
+TEST("padded, idle slots add rows behind what they hold, and prompts their next token") {
+    RunnerLimits limits = kDeskLimits;
+    limits.n_slots = 8;
+    limits.pads_decodes = true;
+    Desk desk(limits);
+    desk.leave(4, "held");
+    for (const std::string_view prompt : {"aa", "bb", "cc", "dd"}) {
+        desk.place(prompt); // slots 0 to 3
+    }
+    desk.answer(0, 'x');
+    CHECK_EQ(show(desk.scheduler.plan_decode()), "0:x@2!"); // one alone
+    desk.answer(2, 'x');
+    CHECK_EQ(show(desk.scheduler.plan_decode()), "0:x@2! 1:b@0 2:x@2! 3:d@0");
+    desk.answer(1, 'x');
+    desk.answer(3, 'x');
+    desk.place("ee");
+    desk.answer(5, 'x'); // an empty slot was preferred to the one that holds something
+    const char pad = '\0';
+    const std::string padding = std::string(1, pad);
+    CHECK_EQ(show(desk.scheduler.plan_decode()), "0:x@2! 1:x@2! 2:x@2! 3:x@2! 4:" + padding +
+                                                     "@4 5:x@2! 6:" + padding + "@0 7:" + padding + "@0");
+    desk.scheduler.slot(4).add_padding();
+    desk.scheduler.slot(1).release();
+    CHECK_EQ(show(desk.scheduler.plan_decode()), "0:x@2! 1:" + padding + "@2 2:x@2! 3:x@2! 4:" + padding +
+                                                     "@5 5:x@2! 6:" + padding + "@0 7:" + padding + "@0");
+}
+
 TEST("alone, a prompt is computed n_ubatch tokens at a time") {
     Desk desk;
     desk.place("abcdefghijklmnopq");

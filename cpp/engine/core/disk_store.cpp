@@ -1,59 +1,30 @@
 #include "core/disk_store.h"
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <charconv>
-#include <cstdio>
 #include <exception>
-#include <string_view>
 #include <system_error>
 #include <utility>
-
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include "core/disk_format.h"
 #include "core/thread_name.h"
 
 namespace llamad {
 
-namespace {
-
 namespace fs = std::filesystem;
 
-constexpr std::string_view kSuffix = ".kv";
-constexpr std::string_view kTemporarySuffix = ".kv.part";
-constexpr std::string_view kLockName = "lock";
-constexpr EntryId kLargestId = EntryId{1} << 62; // no counter gets there
-
-std::string hex(std::uint64_t value) {
-    std::array<char, 17> text{};
-    std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(value));
-    return text.data();
-}
-
-std::string file_name(EntryId id) { return hex(id).append(kSuffix); }
-
-// 0: not the name of a state.
-EntryId id_of(const std::string &name) {
-    EntryId id = 0;
-    std::from_chars(name.data(), name.data() + name.size(), id, 16);
-    return id < kLargestId && name == file_name(id) ? id : 0;
-}
-
-} // namespace
-
-DiskStore::DiskStore(Options options) : options_(std::move(options)) {
-    open_directory();
-    lock_directory();
-    if (!lock_) {
+DiskStore::DiskStore(Options options)
+    : options_(std::move(options)), directory_(options_.directory, options_.identity) {
+    const auto available = static_cast<std::size_t>(fs::space(directory_.path()).available);
+    max_bytes_ = std::min(options_.max_bytes, available / 2);
+    if (!directory_.is_ours()) {
+        warn("another process uses " + directory_.path().string() + ": KV states are not kept on disk");
         return;
     }
-    list_files();
+    const std::vector<EntryId> found = directory_.tidy();
+    unscanned_.assign(found.begin(), found.end());
+    next_id_ = found.empty() ? 1 : found.front() + 1;
     can_write_ = true;
-    thread_ = std::thread([this] { run(); });
+    thread_ = start_thread("llamad-disk", [this] { run(); });
 }
 
 DiskStore::~DiskStore() {
@@ -67,52 +38,6 @@ DiskStore::~DiskStore() {
         work_.notify_one();
         thread_.join();
     }
-}
-
-void DiskStore::open_directory() {
-    if (fs::create_directories(options_.directory)) {
-        fs::permissions(options_.directory, fs::perms::owner_all);
-    }
-    directory_ = options_.directory / hex(hash64(std::as_bytes(std::span(options_.identity))));
-    fs::create_directory(directory_);
-    fs::permissions(directory_, fs::perms::owner_all);
-    const auto available = static_cast<std::size_t>(fs::space(directory_).available);
-    max_bytes_ = std::min(options_.max_bytes, available / 2);
-}
-
-void DiskStore::lock_directory() {
-    FileDescriptor lock(open((directory_ / kLockName).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-    if (!lock) {
-        throw std::system_error(errno, std::generic_category(), directory_.string());
-    }
-    // Until the descriptor is closed, by us or by the end of the process.
-    if (flock(lock.get(), LOCK_EX | LOCK_NB) == 0) {
-        lock_ = std::move(lock);
-        return;
-    }
-    warn("another process uses " + directory_.string() + ": KV states are not kept on disk");
-}
-
-void DiskStore::list_files() {
-    for (const fs::directory_entry &file : fs::directory_iterator(directory_)) {
-        const std::string name = file.path().filename().string();
-        const EntryId id = id_of(name);
-        std::error_code ignored;
-        if (id > 0) {
-            unscanned_.push_back(id);
-            next_id_ = std::max(next_id_, id + 1);
-        } else if (name.ends_with(kSuffix) || name.ends_with(kTemporarySuffix)) {
-            fs::remove(file.path(), ignored);
-        }
-    }
-    std::sort(unscanned_.begin(), unscanned_.end(), std::greater<>()); // the newest first
-}
-
-fs::path DiskStore::path_of(EntryId id) const { return directory_ / file_name(id); }
-
-void DiskStore::remove_file(EntryId id) const {
-    std::error_code ignored; // what cannot be removed is found at the next start
-    fs::remove(path_of(id), ignored);
 }
 
 void DiskStore::warn(const std::string &what) const {
@@ -206,7 +131,6 @@ bool DiskStore::has_work() const {
 }
 
 void DiskStore::run() {
-    name_this_thread("llamad-disk");
     const auto pop = [](auto &queue) {
         auto first = std::move(queue.front());
         queue.pop_front();
@@ -219,7 +143,7 @@ void DiskStore::run() {
         if (!erasures_.empty()) {
             const EntryId id = pop(erasures_);
             lock.unlock();
-            remove_file(id);
+            directory_.remove(id);
         } else if (!reads_.empty()) {
             const EntryId id = pop(reads_);
             lock.unlock();
@@ -246,38 +170,39 @@ void DiskStore::run() {
 
 void DiskStore::scan(EntryId id) {
     try {
-        StateFile file = read_head(path_of(id), options_.identity);
+        StateFile file = read_head(directory_.path_of(id), options_.identity);
         report({.kind = DiskEvent::Kind::kFound,
                 .id = id,
                 .prefix = std::move(file.prefix),
                 .state_size = file.state_size,
                 .file_size = file.file_size});
     } catch (const std::exception &error) {
-        remove_file(id);
+        directory_.remove(id);
         if (n_unreadable_++ == 0) { // one line, not thousands after a change of the format
-            warn("removed " + path_of(id).string() + ": " + error.what() + "; more such files go in silence");
+            warn("removed " + directory_.path_of(id).string() + ": " + error.what() +
+                 "; more such files go in silence");
         }
     }
 }
 
 void DiskStore::load(EntryId id) {
     try {
-        LoadedState file = read_state(path_of(id), options_.identity);
+        LoadedState file = read_state(directory_.path_of(id), options_.identity);
         report({.kind = DiskEvent::Kind::kLoaded,
                 .id = id,
                 .prefix = std::move(file.prefix),
                 .state = std::move(file.state)});
     } catch (const std::exception &error) {
-        warn("removed " + path_of(id).string() + ": " + error.what());
-        remove_file(id);
+        warn("removed " + directory_.path_of(id).string() + ": " + error.what());
+        directory_.remove(id);
         report({.kind = DiskEvent::Kind::kGone, .id = id});
     }
 }
 
 void DiskStore::save(const Write &job) {
-    const fs::path temporary = directory_ / hex(job.id).append(kTemporarySuffix);
+    const fs::path temporary = directory_.temporary_path_of(job.id);
     try {
-        write_state(path_of(job.id), temporary, options_.identity, job.prefix, *job.state);
+        write_state(directory_.path_of(job.id), temporary, options_.identity, job.prefix, *job.state);
     } catch (const std::exception &error) {
         std::error_code ignored;
         fs::remove(temporary, ignored);
@@ -286,7 +211,7 @@ void DiskStore::save(const Write &job) {
 }
 
 void DiskStore::stop_writing(const Write &failed, const std::string &reason) {
-    warn("no more KV states are written to " + directory_.string() + ": " + reason);
+    warn("no more KV states are written to " + directory_.path().string() + ": " + reason);
     std::deque<Write> given_up;
     {
         const std::lock_guard lock(mutex_);

@@ -14,8 +14,8 @@
 #include <thread>
 #include <vector>
 
-#include "core/file_descriptor.h"
 #include "core/kv_state.h"
+#include "core/state_directory.h"
 #include "core/stored_prefix.h"
 
 namespace llamad {
@@ -103,11 +103,6 @@ class DiskStore {
         std::shared_ptr<const KvState> state;
     };
 
-    void open_directory();
-    void lock_directory();
-    void list_files();
-    std::filesystem::path path_of(EntryId id) const;
-    void remove_file(EntryId id) const;
     void warn(const std::string &what) const;
     void report(DiskEvent event);
 
@@ -120,9 +115,8 @@ class DiskStore {
     void stop_writing(const Write &failed, const std::string &reason);
 
     const Options options_;
-    std::size_t max_bytes_ = 0;       // of the options, or less where the disk has less
-    std::filesystem::path directory_; // of this identity
-    FileDescriptor lock_;             // held as long as files are written or read
+    std::size_t max_bytes_ = 0; // of the options, or less where the disk has less
+    StateDirectory directory_;
     EntryId next_id_ = 1;
 
     bool accepts_all_ = false; // engine thread only

@@ -30,7 +30,7 @@ Engine::Engine(std::unique_ptr<ModelRunner> runner, EngineLimits limits, const M
       scheduler_(limits_of_runner_, make(make_store, mailbox_)),
       prefill_budget_(limits.itl_target_ms / 1000.0, limits_of_runner_.n_ubatch),
       slot_watch_(limits_of_runner_.n_slots), mover_(*runner_, scheduler_, metrics_),
-      thread_([this] { loop(); }) {}
+      thread_(start_thread("llamad-engine", [this] { loop(); })) {}
 
 void Engine::close() {
     std::call_once(close_once_, [this] {
@@ -42,7 +42,6 @@ void Engine::close() {
 }
 
 void Engine::loop() {
-    name_this_thread("llamad-engine"); // and with it the compute threads that it starts
     try {
         bool busy = false;
         bool rested = true;
@@ -83,7 +82,8 @@ void Engine::check_integrity() const noexcept {
 
 // Decode rows and prompt tokens go to the model in two calls, and the new tokens leave in between:
 // llama.cpp computes a mixed batch of separate KV streams in parts anyway, and running requests
-// should not wait for somebody's prompt. Returns whether there was anything to compute.
+// should not wait for somebody's prompt. What computes on its own is not kept waiting either: there the
+// tokens leave in run(), once the next rows are on their way. Returns whether there was anything to compute.
 bool Engine::step() {
     const TimePoint begin = Clock::now();
     Metrics::add(metrics_.steps, 1);
@@ -91,12 +91,16 @@ bool Engine::step() {
     place_waiting();
     const Batch decode = scheduler_.plan_decode();
     prefill_budget_.observe_decode(decode.size(), timed_run(decode, metrics_.decode_rows));
-    deliver();
+    if (!limits_of_runner_.decodes_async) {
+        deliver();
+    }
     const Batch prefill =
         scheduler_.plan_prefill(prefill_budget_.tokens(scheduler_.n_decoding(), scheduler_.n_prefilling()));
-    prefill_budget_.observe_prefill(prefill.size(), timed_run(prefill, metrics_.prefill_rows));
-    deliver();
+    compute_prompts(prefill);
     const bool busy = !decode.empty() || !prefill.empty();
+    if (!limits_of_runner_.decodes_async || !busy) {
+        deliver();
+    }
     if (busy) {
         metrics_.step_s.observe(seconds_between(begin, Clock::now()));
     }
@@ -107,7 +111,7 @@ void Engine::open_mail(milliseconds patience) {
     Mail mail = mailbox_.take(patience);
     closed_ = mail.closed;
     for (std::unique_ptr<Request> &request : mail.requests) {
-        scheduler_.admit(std::move(request));
+        admit(std::move(request));
     }
     for (const RequestId id : mail.cancellations) {
         cancel_now(id);
@@ -128,27 +132,11 @@ void Engine::cancel_now(RequestId id) {
     }
 }
 
-void Engine::end_overdue() {
-    const TimePoint now = Clock::now();
-    std::vector<std::pair<RequestId, Overdue>> waiting;
-    for (const std::unique_ptr<Sequence> &sequence : scheduler_.waiting().all()) {
-        if (const std::optional<Overdue> limit = overdue(*sequence, now)) {
-            waiting.emplace_back(sequence->id(), *limit);
-        }
-    }
-    for (const auto &[id, limit] : waiting) {
-        time_out(*scheduler_.waiting().take(id), limit);
-    }
-    for (Slot &slot : scheduler_.slots()) {
-        const std::optional<Overdue> limit = slot.idle() ? std::nullopt : overdue(slot.sequence(), now);
-        if (limit) {
-            time_out(*slot.release(), *limit);
-        }
-    }
-}
-
 void Engine::place_waiting() {
     while (const std::optional<Placement> placement = scheduler_.next_placement()) {
+        if (limits_of_runner_.decodes_async) {
+            deliver(); // moving states takes a while
+        }
         const std::size_t n_cached = mover_.fill(*placement);
         const bool is_first_slot = scheduler_.place(*placement, n_cached);
         if (is_first_slot) {
@@ -161,10 +149,22 @@ void Engine::place_waiting() {
 double Engine::timed_run(std::span<const Row> rows, Histogram &n_rows) {
     const TimePoint begin = Clock::now();
     if (!rows.empty()) {
-        n_rows.observe(static_cast<double>(rows.size()));
+        const auto counts = [&](const Row &row) { return !scheduler_.slot(row.slot).idle(); };
+        n_rows.observe(static_cast<double>(std::ranges::count_if(rows, counts))); // what pads them does not
     }
     run(rows);
     return seconds_between(begin, Clock::now());
+}
+
+// Where nobody waits for them, their time is part of the next run's that somebody waits for.
+void Engine::compute_prompts(std::span<const Row> rows) {
+    const double seconds = timed_run(rows, metrics_.prefill_rows);
+    const bool waited = !limits_of_runner_.decodes_async || std::ranges::any_of(rows, &Row::wants_logits);
+    if (waited) {
+        prefill_budget_.observe_prefill(rows.size(), seconds);
+    } else {
+        prefill_budget_.observe_launch(rows.size(), seconds);
+    }
 }
 
 void Engine::run(std::span<const Row> rows) {
@@ -174,22 +174,31 @@ void Engine::run(std::span<const Row> rows) {
     Metrics::add(metrics_.decode_calls, 1);
     const DecodeStatus status = runner_->decode(rows);
     metrics_.heartbeat.beat();
-    switch (status) {
-    case DecodeStatus::kOk:
+    if (status == DecodeStatus::kOk) {
         advance(rows);
+        if (limits_of_runner_.decodes_async) {
+            deliver(); // of the runs before, while this one is computed
+        }
         return sample(rows);
-    case DecodeStatus::kNoRoom:
-        return make_room(rows);
-    case DecodeStatus::kFailed:
-        return isolate_failure(rows);
-    case DecodeStatus::kAborted: // close() is on its way: abandon_all() ends everybody
-        return roll_back(rows);
     }
+    mover_.drop_padding(rows);
+    const Batch due = scheduler_.still_due(rows);
+    if (status == DecodeStatus::kNoRoom) {
+        return make_room(due);
+    }
+    if (status == DecodeStatus::kFailed) {
+        return isolate_failure(due);
+    }
+    roll_back(due); // aborted: close() is on its way, and abandon_all() ends everybody
 }
 
 void Engine::advance(std::span<const Row> rows) {
     for (const Row &row : rows) {
         Slot &slot = scheduler_.slot(row.slot);
+        if (slot.idle()) {
+            mover_.add_padding(slot);
+            continue;
+        }
         Metrics::add(metrics_.prefilled_tokens, slot.prefilling() ? 1 : 0);
         slot.advance(1);
     }
@@ -251,44 +260,7 @@ void Engine::take_token(Slot &slot, SampleTask &task) {
     record_token(sequence, previous);
     if (reason) {
         finish(slot, *reason);
-    } else if (std::optional<Event> delta = sequence.take_delta()) {
-        outbox_.push_back(std::move(*delta));
     }
-}
-
-void Engine::finish(Slot &slot, FinishReason reason, ErrorKind error, std::string message) {
-    end_sequence(*slot.release(), reason, error, std::move(message));
-}
-
-void Engine::end_sequence(Sequence &sequence, FinishReason reason, ErrorKind error, std::string message) {
-    outbox_.push_back(sequence.finish(reason, error, std::move(message)));
-    record_end(*outbox_.back().end);
-    mailbox_.release();
-}
-
-void Engine::abandon_all(const std::string &message) {
-    for (Slot &slot : scheduler_.slots()) {
-        if (!slot.idle()) {
-            finish(slot, FinishReason::kError, ErrorKind::kEngineClosed, message);
-        }
-    }
-    while (!scheduler_.waiting().empty()) {
-        const RequestId id = scheduler_.waiting().all().back()->id();
-        end_sequence(*scheduler_.waiting().take(id), FinishReason::kError, ErrorKind::kEngineClosed, message);
-    }
-    deliver();
-    if (scheduler_.prefixes().store().persist_all()) { // the next process goes on from there
-        for (Slot &slot : scheduler_.slots()) {
-            mover_.evict(slot);
-        }
-    }
-    scheduler_.prefixes().close_store();
-}
-
-// The gauges first: who has seen a request's end must not find it running.
-void Engine::deliver() {
-    publish_gauges();
-    events_.publish(outbox_);
 }
 
 } // namespace llamad

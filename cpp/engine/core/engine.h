@@ -25,7 +25,7 @@ namespace llamad {
 
 // See EngineConfig.
 struct EngineLimits {
-    std::int32_t itl_target_ms = 400;
+    std::int32_t itl_target_ms = 50;
     std::int32_t max_queue = 256;
     double queue_timeout_s = 0;   // 0: none
     double request_timeout_s = 0; // 0: none
@@ -84,6 +84,7 @@ class Engine {
 
     // Between steps.
     void open_mail(std::chrono::milliseconds patience);
+    void admit(std::unique_ptr<Request> request);
     void cancel_now(RequestId id);
     void end_overdue();
     std::optional<Overdue> overdue(const Sequence &sequence, TimePoint now) const;
@@ -91,6 +92,7 @@ class Engine {
 
     // One call of the model, and what follows from it.
     double timed_run(std::span<const Row> rows, Histogram &n_rows);
+    void compute_prompts(std::span<const Row> rows);
     void run(std::span<const Row> rows);
     void advance(std::span<const Row> rows);
     void sample(std::span<const Row> rows);
@@ -106,9 +108,11 @@ class Engine {
     void fail(Slot &slot, const std::string &message);
     void end_sequence(Sequence &sequence, FinishReason reason, ErrorKind error = ErrorKind::kNone,
                       std::string message = {});
+    void end_request(Event last);
     void time_out(Sequence &sequence, const Overdue &limit);
     void abandon_all(const std::string &message);
     void check_integrity() const noexcept;
+    void collect(Sequence &sequence);
     void deliver();
 
     // What others see of it.

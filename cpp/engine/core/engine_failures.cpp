@@ -1,10 +1,28 @@
 // What the engine does when the model cannot compute, or a request may not go on.
 #include <algorithm>
+#include <new>
 #include <sstream>
+#include <utility>
 
 #include "core/engine.h"
 
 namespace llamad {
+
+// There may be no memory for it: it ends, and those of the same mail go on.
+void Engine::admit(std::unique_ptr<Request> request) {
+    const RequestId id = request->id;
+    const std::size_t n_prompt = request->prompt.size();
+    try {
+        scheduler_.admit(std::move(request));
+    } catch (const std::bad_alloc &) {
+        auto end = std::make_unique<End>();
+        end->reason = FinishReason::kError;
+        end->usage.prompt_tokens = static_cast<std::int32_t>(n_prompt);
+        end->error = ErrorKind::kGenerationFailed;
+        end->error_message = "there is no memory for a request of " + std::to_string(n_prompt) + " tokens";
+        end_request({.id = id, .text = {}, .tokens = {}, .logprobs = {}, .end = std::move(end)});
+    }
+}
 
 // No KV cells for these rows:
 //  1. empty an idle slot, and try again;
@@ -19,6 +37,7 @@ void Engine::make_room(std::span<const Row> rows) {
     Slot *youngest = runner_->limits().unified ? scheduler_.youngest() : nullptr;
     if (youngest != nullptr) {
         Metrics::add(metrics_.preemptions, 1);
+        collect(youngest->sequence());
         scheduler_.preempt(*youngest);
         mover_.evict(*youngest);
         return run(scheduler_.still_due(rows));
@@ -68,6 +87,25 @@ void Engine::roll_back(std::span<const Row> rows) {
 void Engine::fail(Slot &slot, const std::string &message) {
     mover_.clear(slot);
     finish(slot, FinishReason::kError, ErrorKind::kGenerationFailed, message);
+}
+
+void Engine::end_overdue() {
+    const TimePoint now = Clock::now();
+    std::vector<std::pair<RequestId, Overdue>> waiting;
+    for (const std::unique_ptr<Sequence> &sequence : scheduler_.waiting().all()) {
+        if (const std::optional<Overdue> limit = overdue(*sequence, now)) {
+            waiting.emplace_back(sequence->id(), *limit);
+        }
+    }
+    for (const auto &[id, limit] : waiting) {
+        time_out(*scheduler_.waiting().take(id), limit);
+    }
+    for (Slot &slot : scheduler_.slots()) {
+        const std::optional<Overdue> limit = slot.idle() ? std::nullopt : overdue(slot.sequence(), now);
+        if (limit) {
+            time_out(*slot.release(), *limit);
+        }
+    }
 }
 
 // The limit that a request has reached: its own, then the one of all requests, then the one of the queue.

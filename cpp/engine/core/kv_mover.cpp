@@ -7,6 +7,7 @@ namespace llamad {
 std::size_t KvMover::fill(const Placement &placement) {
     Slot &target = scheduler_.slot(placement.slot);
     const bool in_place = placement.source == Placement::Source::kInPlace;
+    drop_any_padding(target);
     save_before_cut(target, in_place ? placement.n_cached : 0);
     if (!in_place) {
         clear(target);
@@ -24,6 +25,7 @@ std::size_t KvMover::fill(const Placement &placement) {
 
 bool KvMover::bring(const Placement &placement) {
     if (placement.source == Placement::Source::kOtherSlot) {
+        drop_any_padding(scheduler_.slot(placement.from));
         const bool copied = runner_.copy(placement.from, placement.slot);
         Metrics::add(metrics_.copied_tokens, copied ? placement.n_cached : 0);
         return copied;
@@ -49,7 +51,35 @@ bool KvMover::bring(const Placement &placement) {
     return restored;
 }
 
+void KvMover::add_padding(Slot &slot) {
+    slot.add_padding();
+    if (slot.n_padding() == kMostPadding) {
+        drop_padding(slot);
+    }
+}
+
+void KvMover::drop_padding(std::span<const Row> rows) {
+    for (const Row &row : rows) {
+        Slot &slot = scheduler_.slot(row.slot);
+        if (slot.idle()) {
+            drop_padding(slot);
+        }
+    }
+}
+
+void KvMover::drop_padding(Slot &slot) {
+    runner_.trim(slot.id(), static_cast<Pos>(slot.cached().size()));
+    slot.drop_padding();
+}
+
+void KvMover::drop_any_padding(Slot &slot) {
+    if (slot.n_padding() > 0) {
+        drop_padding(slot);
+    }
+}
+
 void KvMover::evict(Slot &slot) {
+    drop_any_padding(slot);
     save_before_cut(slot, 0);
     clear(slot);
     put_saved();

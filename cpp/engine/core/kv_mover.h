@@ -1,6 +1,7 @@
 // Moves keys and values between slots and the host store, as the scheduler has decided.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "core/metrics.h"
@@ -19,6 +20,12 @@ class KvMover {
     // where the memory refused.
     std::size_t fill(const Placement &placement);
 
+    // A row of an idle slot has been computed that stands for nothing. Not every one is dropped at once.
+    void add_padding(Slot &slot);
+
+    // Rows could not be computed: those of idle slots may be half written, and are not tried again.
+    void drop_padding(std::span<const Row> rows);
+
     // Empties a slot, running or idle.
     void evict(Slot &slot);
 
@@ -31,6 +38,8 @@ class KvMover {
         KvState state;
     };
 
+    void drop_padding(Slot &slot);
+    void drop_any_padding(Slot &slot);
     bool bring(const Placement &placement);
     void save_before_cut(const Slot &slot, std::size_t n_kept);
     void put_saved();

@@ -14,7 +14,9 @@ RequestId Mailbox::submit(std::span<std::unique_ptr<Request>> requests) {
     }
     const auto any_started = std::make_shared<bool>(false);
     for (const std::unique_ptr<Request> &request : requests) {
-        request->any_started = any_started;
+        if (request->any_started == nullptr) {
+            request->any_started = any_started;
+        }
     }
     return accept(requests);
 }

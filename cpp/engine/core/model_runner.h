@@ -33,6 +33,10 @@ struct RunnerLimits {
     // Whether that holds for what restore() has brought back, too. llama.cpp leaves out of a state what no
     // later token can see; with a sliding window these are the tokens before the last window.
     bool can_trim_states = true;
+    // Whether decode() returns before its rows are computed, as on a GPU; sample() waits for them then.
+    bool decodes_async = false;
+    // Whether batches of next tokens are padded with rows of idle slots: see Scheduler::plan_decode().
+    bool pads_decodes = false;
 
     // Whether copy() goes by way of a state: only the cells of a unified cache can be shared.
     bool copies_states() const { return !unified; }

@@ -73,12 +73,13 @@ void EngineConfig::validate() const {
     require_at_least("itl_target_ms", itl_target_ms, 1);
     require_range("n_threads", n_threads, 0, 512);
     require_range("n_threads_batch", n_threads_batch, 0, 512);
-    require_at_least("n_gpu_layers", n_gpu_layers, -1);
-    require_at_least("main_gpu", main_gpu, 0);
     require_at_least("max_queue", max_queue, 0);
     require_one_of("flash_attn", flash_attn, {"auto", "on", "off"});
+    require_one_of("backend_sampling", backend_sampling, {"auto", "on", "off"});
+    require_one_of("decode_padding", decode_padding, {"auto", "on", "off"});
     require_cache_type("cache_type_k", cache_type_k);
     require_cache_type("cache_type_v", cache_type_v);
+    validate_devices();
     validate_rope();
     validate_adapters();
     require("queue_timeout_s", queue_timeout_s, queue_timeout_s >= 0, "0 or more");
@@ -86,6 +87,24 @@ void EngineConfig::validate() const {
     require_at_least("prefix_cache_mib", prefix_cache_mib, -1);
     if (!prefix_cache_dir.empty() && prefix_cache_mib == 0) {
         reject("prefix_cache_dir", '"' + prefix_cache_dir + '"', "empty where prefix_cache_mib is 0");
+    }
+}
+
+void EngineConfig::validate_devices() const {
+    if (n_gpu_layers) {
+        require_at_least("n_gpu_layers", *n_gpu_layers, -1);
+    }
+    require_one_of("split_mode", split_mode, {"none", "layer", "row", "tensor"});
+    require_at_least("main_gpu", main_gpu, 0);
+    for (const float share : tensor_split) {
+        require("tensor_split", share, share >= 0, "a list of numbers of 0 or more");
+    }
+    if (!tensor_split.empty() && std::ranges::all_of(tensor_split, [](float share) { return share == 0; })) {
+        reject("tensor_split", "nothing but zeros", "a list of shares of which one is above 0");
+    }
+    if (!tensor_split.empty() && split_mode == "none") {
+        reject("tensor_split", std::to_string(tensor_split.size()) + " shares",
+               "empty where split_mode is \"none\": nothing is split");
     }
 }
 

@@ -26,21 +26,30 @@ struct EngineConfig {
     bool swa_full = true;             // keep what has left a sliding window: only then can it be shared
     std::int32_t n_batch = 2048;      // most tokens in one llama_decode call
     std::int32_t n_ubatch = 512;      // most tokens computed at once
-    std::int32_t itl_target_ms = 400; // time between two tokens of a request while prompts are computed
+    std::int32_t itl_target_ms = 50;  // time between two tokens of a request while prompts are computed
     std::int32_t n_threads = 0;       // compute threads for generation; 0: the machine's cores
     std::int32_t n_threads_batch = 0; // compute threads for prompts; 0: n_threads
-    std::int32_t n_gpu_layers = -1;   // layers on the GPU; -1: all
-    std::int32_t main_gpu = 0;        // the GPU used for what is not split
+    // Layers on GPUs, the output layer among them; -1: all; 0: no GPU is used; none: as many as fit.
+    std::optional<std::int32_t> n_gpu_layers;
+    std::string split_mode = "layer"; // how several GPUs share a model: none, layer, row, tensor
+    std::vector<float> tensor_split;  // each GPU's share of the model; empty: by free memory
+    std::int32_t main_gpu = 0;        // the GPU used where split_mode is none
     bool use_mmap = true;             // map the file instead of reading it
     std::string flash_attn = "auto";  // auto, on, off
     std::string cache_type_k = "f16"; // a ggml type that the K cache may have
     std::string cache_type_v = "f16"; // a ggml type that the V cache may have
-    std::string rope_scaling;         // none, linear, yarn; empty: the model's own
-    float rope_scale = 0;             // context extended by this factor; 0: not
-    float rope_freq_base = 0;         // 0: the model's own
-    float rope_freq_scale = 0;        // 1 / rope_scale, and like it; 0: the model's own
-    std::int32_t yarn_orig_ctx = 0;   // context that the model was trained for; 0: the model's own
-    float yarn_ext_factor = -1;       // these four: negative: the model's own
+    // Whether the likeliest tokens are found on the device that computes the logits, instead of copying
+    // these: on, off, or auto: where that is a GPU.
+    std::string backend_sampling = "auto";
+    // Whether idle slots add rows to batches of next tokens, so that these keep their shape and llama.cpp its
+    // graph: on, off, or auto: where all layers are on GPUs and rows cost little.
+    std::string decode_padding = "auto";
+    std::string rope_scaling;       // none, linear, yarn; empty: the model's own
+    float rope_scale = 0;           // context extended by this factor; 0: not
+    float rope_freq_base = 0;       // 0: the model's own
+    float rope_freq_scale = 0;      // 1 / rope_scale, and like it; 0: the model's own
+    std::int32_t yarn_orig_ctx = 0; // context that the model was trained for; 0: the model's own
+    float yarn_ext_factor = -1;     // these four: negative: the model's own
     float yarn_attn_factor = -1;
     float yarn_beta_fast = -1;
     float yarn_beta_slow = -1;
@@ -57,6 +66,7 @@ struct EngineConfig {
     void validate() const;
 
   private:
+    void validate_devices() const;
     void validate_rope() const;
     void validate_adapters() const;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace llamad {
 
@@ -15,6 +16,9 @@ constexpr double kWeight = 0.25;
 constexpr double kHope = 0.99;
 
 constexpr double kMostStretch = 2;
+
+// Where nobody waits for a next token, a chunk holds up cancellations, and prompts that are shorter.
+constexpr double kAloneS = 0.4;
 
 void learn(double &average, double observed) {
     average = average > 0 ? average + kWeight * (observed - average) : observed;
@@ -30,7 +34,14 @@ PrefillBudget::PrefillBudget(double itl_target_s, std::int32_t most) : itl_targe
     sizes_.push_back({.n_tokens = limit});
 }
 
+void PrefillBudget::observe_launch(std::size_t n_tokens, double seconds) {
+    n_launched_ += n_tokens;
+    launched_s_ += seconds;
+}
+
 void PrefillBudget::observe_prefill(std::size_t n_tokens, double seconds) {
+    n_tokens += std::exchange(n_launched_, 0);
+    seconds += std::exchange(launched_s_, 0);
     if (n_tokens < sizes_.front().n_tokens) {
         return;
     }
@@ -47,7 +58,9 @@ void PrefillBudget::observe_prefill(std::size_t n_tokens, double seconds) {
 }
 
 void PrefillBudget::observe_decode(std::size_t n_rows, double seconds) {
-    if (n_rows > 0) {
+    if (n_rows > 0 && n_launched_ > 0) {
+        observe_prefill(0, std::max(seconds - decode_step_s_, 0.0));
+    } else if (n_rows > 0) {
         learn(decode_step_s_, seconds);
     }
 }
@@ -70,14 +83,21 @@ std::size_t PrefillBudget::tokens(std::size_t n_decoding, std::size_t n_prefilli
     if (!knows_some) {
         return sizes_.front().n_tokens;
     }
-    const double crowd =
-        static_cast<double>(n_prefilling) / static_cast<double>(std::max<std::size_t>(n_decoding, 1));
-    const double affordable_s = itl_target_s_ * std::clamp(crowd, 1.0, kMostStretch) - decode_step_s_;
+    const double affordable = affordable_s(n_decoding, n_prefilling);
     std::size_t index = sizes_.size() - 1;
-    while (index > 0 && expected_s(index) > affordable_s) {
+    while (index > 0 && expected_s(index) > affordable) {
         --index;
     }
     return sizes_[index].n_tokens;
+}
+
+double PrefillBudget::affordable_s(std::size_t n_decoding, std::size_t n_prefilling) const {
+    if (n_decoding == 0) {
+        return std::max(itl_target_s_, kAloneS);
+    }
+    const double crowd = static_cast<double>(n_prefilling) / static_cast<double>(n_decoding);
+    const double left_s = itl_target_s_ * std::clamp(crowd, 1.0, kMostStretch) - decode_step_s_;
+    return std::max(left_s, decode_step_s_);
 }
 
 } // namespace llamad

@@ -10,10 +10,11 @@ namespace llamad {
 // Learns how fast this machine computes this model, and sizes the next chunk of a prompt so that a
 // running request waits no longer for its next token than the target says: the step that decodes and
 // the chunk behind it share that time. On one machine the right chunk is 16 tokens and on another 512.
+// Where decoding alone takes most of the target, or more, prompts get half of the time.
 //
-// Chunks are powers of two, and each size has a speed of its own: llama.cpp's attention on a CPU works on
-// tiles of 64 rows, and 64 tokens deep in a prompt take less time than 48 (SmolLM2 at 768 tokens: 431 ms
-// against 595).
+// Chunks are powers of two, and each size has a speed of its own: ggml's attention on a CPU, which computes
+// what ours does not, works on tiles of 64 rows, and 64 tokens deep in a prompt take less time than 48
+// (SmolLM2 at 768 tokens: 431 ms against 595).
 class PrefillBudget {
   public:
     // A chunk has at least this many tokens, lest a prompt never gets done where the target is out of
@@ -28,6 +29,10 @@ class PrefillBudget {
     void observe_prefill(std::size_t n_tokens, double seconds);
     void observe_decode(std::size_t n_rows, double seconds);
 
+    // Records that a device has begun to compute prompt tokens, and that nobody has waited for them: the next
+    // of the observations above, which has to, holds their time as well.
+    void observe_launch(std::size_t n_tokens, double seconds);
+
     // Size of the next chunk; the least until a prompt has been computed. Where more requests wait for
     // their first token than for their next one, the target is stretched by that ratio, up to twice: holding
     // up one stream for two prompts is the smaller harm, and batches that fill up sooner decode faster.
@@ -39,10 +44,13 @@ class PrefillBudget {
         double s_per_token = 0; // 0: not known yet
     };
     double expected_s(std::size_t index) const;
+    double affordable_s(std::size_t n_decoding, std::size_t n_prefilling) const;
 
     double itl_target_s_;
     std::vector<Size> sizes_; // ascending
     double decode_step_s_ = 0;
+    std::size_t n_launched_ = 0;
+    double launched_s_ = 0;
 };
 
 } // namespace llamad

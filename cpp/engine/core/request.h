@@ -30,7 +30,8 @@ struct Request {
     std::string cache_salt;          // prefixes are shared between requests of one salt only
     std::optional<double> timeout_s; // from submission to the end
     TimePoint submitted_at;          // set on submission
-    // Set on submission: whether this one, or another that came with it, has had a slot. Engine thread.
+    // Whether this one, or another of the same prompt, has had a slot. Null: submission makes one for all
+    // that come together. Engine thread.
     std::shared_ptr<bool> any_started;
 };
 

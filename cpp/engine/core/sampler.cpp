@@ -1,6 +1,7 @@
 #include "core/sampler.h"
 
 #include <algorithm>
+#include <limits>
 #include <ranges>
 #include <stdexcept>
 #include <utility>
@@ -29,25 +30,46 @@ TokenId argmax(std::span<const float> logits) {
                                 (where.data() - logits.data()));
 }
 
-TokenId argmax_except(std::span<float> logits, std::span<const TokenId> forbidden) {
-    const TokenId token = argmax(logits);
+namespace {
+
+TokenId likeliest(const LogitRow &row) {
+    if (row.has_all()) {
+        return argmax(row.values());
+    }
+    const std::span<const float> values = row.values();
+    const float best = max_logit(values);
+    if (!(best > row.bound())) {
+        return kUndecided;
+    }
+    TokenId lowest = std::numeric_limits<TokenId>::max(); // groups stand in any order
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        if (values[i] == best) {
+            lowest = std::min(lowest, row.token(i));
+        }
+    }
+    return lowest;
+}
+
+} // namespace
+
+TokenId argmax_except(LogitRow logits, std::span<const TokenId> forbidden) {
+    const TokenId token = likeliest(logits);
     if (std::find(forbidden.begin(), forbidden.end(), token) == forbidden.end()) {
         return token;
     }
     // The winner is forbidden: blank them all out and look again. That is rare, but for a request that
     // ignores the end while the model insists on it.
-    std::vector<std::pair<std::size_t, float>> blanked;
+    std::vector<std::pair<float *, float>> blanked;
     blanked.reserve(forbidden.size());
     for (const TokenId banned : forbidden) {
-        const auto index = static_cast<std::size_t>(banned);
-        if (banned >= 0 && index < logits.size()) {
-            blanked.emplace_back(index, std::exchange(logits[index], kImpossible));
+        if (float *logit = logits.find(banned)) {
+            blanked.emplace_back(logit, std::exchange(*logit, kImpossible));
         }
     }
-    const TokenId allowed = argmax(logits);
+    const TokenId allowed = likeliest(logits);
     // Backwards: a token that is listed twice gets its first value again.
-    for (const auto &[index, logit] : std::views::reverse(blanked)) {
-        logits[index] = logit;
+    for (const auto &[where, logit] : std::views::reverse(blanked)) {
+        *where = logit;
     }
     return allowed;
 }
@@ -55,22 +77,22 @@ TokenId argmax_except(std::span<float> logits, std::span<const TokenId> forbidde
 Sampler::Sampler(std::unique_ptr<SamplerChain> chain, std::vector<TokenId> forbidden, std::int32_t n_logprobs)
     : chain_(std::move(chain)), forbidden_(std::move(forbidden)), n_logprobs_(n_logprobs) {}
 
-TokenId Sampler::pick_token(std::span<float> logits) {
+TokenId Sampler::pick_token(LogitRow logits) {
     if (chain_ != nullptr) {
         return chain_->sample(logits);
     }
     const TokenId token = argmax_except(logits, forbidden_);
-    if (token < 0) {
+    if (token < 0 && logits.has_all()) {
         throw std::runtime_error("the model returned no usable logits (all NaN or forbidden)");
     }
     return token;
 }
 
-Picked Sampler::pick(std::span<float> logits) {
+Picked Sampler::pick(LogitRow logits) {
     Picked picked;
     picked.token = pick_token(logits);
     if (n_logprobs_ >= 0) {
-        picked.logprobs = token_logprobs(logits, picked.token, n_logprobs_);
+        picked.logprobs = token_logprobs(logits.values(), picked.token, n_logprobs_);
     }
     return picked;
 }

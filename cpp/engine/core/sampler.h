@@ -9,10 +9,14 @@
 #include <string>
 #include <vector>
 
+#include "core/logit_row.h"
 #include "core/logprobs.h"
 #include "core/types.h"
 
 namespace llamad {
+
+// What is returned in place of a token where some of a row do not tell which it is: only all logits do.
+inline constexpr TokenId kUndecided = -1;
 
 // Whatever a request needs beyond taking the likeliest token: a stateful chain, made with the request and
 // owned by it. One thread at a time.
@@ -23,10 +27,14 @@ class SamplerChain {
     SamplerChain &operator=(const SamplerChain &) = delete;
     virtual ~SamplerChain() = default;
 
-    // Picks a token from one row of logits, [n_vocab], and advances by it. May write to the logits while it
-    // works; has put them back when it returns or throws.
-    // Throws std::exception where no token can be taken (a grammar that has come to a dead end).
-    virtual TokenId sample(std::span<float> logits) = 0;
+    // Picks a token from one row of logits and advances by it. May write to the logits while it works; has
+    // put them back when it returns or throws. Of some of a row it may return kUndecided, and has not
+    // advanced then; otherwise it is the token that it would have picked from all. Throws std::exception
+    // where no token can be taken (a grammar that has come to a dead end).
+    virtual TokenId sample(LogitRow logits) = 0;
+
+    // Whether the next sample() wants all logits of its row: then some of them do not do.
+    virtual bool needs_all_logits() const { return true; }
 
     // Whether it may look at every token more than once, which takes far longer than finding a few likely
     // ones.
@@ -46,14 +54,19 @@ class Sampler {
     Sampler(std::unique_ptr<SamplerChain> chain, std::vector<TokenId> forbidden,
             std::int32_t n_logprobs = -1);
 
-    // `logits`: [n_vocab]; written to meanwhile, unchanged afterwards.
-    // Throws std::exception where no token can be taken.
-    Picked pick(std::span<float> logits);
+    // The logits are written to meanwhile, unchanged afterwards. Of some of a row: may pick kUndecided, and
+    // nothing has happened then. Throws std::exception where no token can be taken.
+    Picked pick(LogitRow logits);
+
+    // Whether the next pick() wants all logits of its row.
+    bool needs_all_logits() const {
+        return n_logprobs_ >= 0 || (chain_ != nullptr && chain_->needs_all_logits());
+    }
 
     bool is_slow() const { return chain_ != nullptr && chain_->is_slow(); }
 
   private:
-    TokenId pick_token(std::span<float> logits);
+    TokenId pick_token(LogitRow logits);
 
     std::unique_ptr<SamplerChain> chain_;
     std::vector<TokenId> forbidden_;
@@ -66,7 +79,7 @@ struct SampleTask {
     std::size_t row = 0;          // of the last decode(); its wants_logits was set
     Sampler *sampler = nullptr;   // the request's own; no two tasks share one; null: `token` is known
     std::int32_t n_logprobs = -1; // then how many of the likeliest tokens to report beside it
-    TokenId token = -1;           // out, unless it is known
+    TokenId token = kUndecided;   // out, unless it is known
     std::string error;            // out: why no token could be taken; empty if one was
     std::optional<TokenLogprobs> logprobs; // out, where asked for
 };
@@ -74,7 +87,8 @@ struct SampleTask {
 // Index of the largest value; the lowest one on a tie; -1 if no value is above -inf (all NaN, say).
 TokenId argmax(std::span<const float> logits);
 
-// The same among the tokens that are not forbidden. Writes to the logits and puts them back.
-TokenId argmax_except(std::span<float> logits, std::span<const TokenId> forbidden);
+// The same among the tokens that are not forbidden; kUndecided if it may be one that is not in the row.
+// Writes to the logits and puts them back.
+TokenId argmax_except(LogitRow logits, std::span<const TokenId> forbidden);
 
 } // namespace llamad

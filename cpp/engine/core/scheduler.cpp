@@ -1,10 +1,13 @@
 #include "core/scheduler.h"
 
 #include <algorithm>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <tuple>
 #include <utility>
+
+#include "core/decode_shape.h"
 
 namespace llamad {
 
@@ -42,10 +45,40 @@ Batch Scheduler::plan_decode() const {
     const auto decoding = [](const Slot &slot) { return slot.decoding(); };
     const auto first = std::find_if(slots_.begin(), slots_.end(), decoding);
     const auto last = std::find_if(slots_.rbegin(), slots_.rend(), decoding).base();
+    if (first >= last) {
+        return {};
+    }
+    const SlotRange tokens{.begin = static_cast<std::size_t>(first - slots_.begin()),
+                           .end = static_cast<std::size_t>(last - slots_.begin())};
+    if (limits_.pads_decodes) {
+        return plan_padded_decode(tokens);
+    }
     Batch batch;
     for (auto slot = first; slot < last; ++slot) {
         if (!slot->idle()) {
             slot->append_rows(1, batch);
+        }
+    }
+    return batch;
+}
+
+Batch Scheduler::plan_padded_decode(const SlotRange &tokens) const {
+    const SlotRange range = padded(tokens, n_decoding(), slots_.size());
+    std::size_t n_longest = 0;
+    for (const Slot &slot : slots_) {
+        n_longest = std::max(n_longest, slot.decoding() ? slot.cached().size() + 1 : 0);
+    }
+    const auto fits = [&](const Slot &slot) {
+        return takes_padding(slot.cached().size(), n_longest, static_cast<std::size_t>(limits_.n_ctx));
+    };
+    Batch batch;
+    for (std::size_t i = range.begin; i < std::max(range.end, tokens.end); ++i) {
+        const Slot &slot = slots_[i];
+        const bool between = i >= tokens.begin && i < tokens.end;
+        if (!slot.idle() && (between || fits(slot))) {
+            slot.append_rows(1, batch);
+        } else if (slot.idle() && i < range.end && fits(slot)) {
+            slot.append_padding(batch);
         }
     }
     return batch;

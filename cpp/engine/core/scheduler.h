@@ -9,6 +9,7 @@
 
 #include "core/admission.h"
 #include "core/batch.h"
+#include "core/decode_shape.h"
 #include "core/model_runner.h"
 #include "core/prefix_cache.h"
 #include "core/slot.h"
@@ -71,6 +72,8 @@ class Scheduler {
     // One row for every slot that is decoding. llama.cpp computes only *consecutive* slots in one go, so
     // a prompt in their midst adds its next token rather than splitting them in two: 7 rows of SmolLM2 take
     // 42 ms, with a gap 50, with the gap filled 45.
+    // Where the limits say so, idle slots add rows whose tokens stand for nothing, and the batch has one of a
+    // few shapes: see decode_shape.h.
     Batch plan_decode() const;
 
     // Prompt tokens to compute next: n_ubatch of them at most, or `budget_while_decoding` if a request is
@@ -106,6 +109,7 @@ class Scheduler {
         std::size_t n_tokens = 0;
     };
 
+    Batch plan_padded_decode(const SlotRange &tokens) const;
     std::optional<Placement> placement_of(const Sequence &sequence, const HeldPrefix &held);
     bool costs_nothing(const HeldPrefix &held) const;
     const Slot *slot_to_fill(const HeldPrefix &held) const;

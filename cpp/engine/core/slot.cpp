@@ -19,6 +19,7 @@ void Slot::start(std::unique_ptr<Sequence> sequence, std::size_t n_cached, std::
     const std::vector<TokenId> &tokens = sequence_->tokens();
     cached_.assign(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(n_cached));
     n_fixed_ = n_fixed;
+    n_padding_ = 0;
     salt_ = sequence_->salt();
 }
 
@@ -35,6 +36,14 @@ std::unique_ptr<Sequence> Slot::release() {
 void Slot::clear() {
     cached_.clear();
     n_fixed_ = 0;
+    n_padding_ = 0;
+}
+
+void Slot::append_padding(Batch &batch) const {
+    batch.push_back({.token = 0,
+                     .pos = static_cast<Pos>(cached_.size() + n_padding_),
+                     .slot = id_,
+                     .wants_logits = false});
 }
 
 void Slot::append_rows(std::size_t n, Batch &batch) const {

@@ -36,6 +36,8 @@ class Slot {
     std::size_t n_before_scores() const;
     // Of the cached ones, so many can only be kept as a whole: they came from a state that cannot be trimmed.
     std::size_t n_fixed() const { return n_fixed_; }
+    // Tokens at the end of an idle stream that stand for nothing: see append_padding().
+    std::size_t n_padding() const { return n_padding_; }
     // When the last sequence left; the epoch before the first one did.
     TimePoint idle_since() const { return idle_since_; }
 
@@ -44,6 +46,13 @@ class Slot {
 
     // Records that the next `n` pending tokens have been computed.
     void advance(std::size_t n);
+
+    // Appends a row whose token stands for nothing, for the shape of the batch alone. Idle slots only.
+    void append_padding(Batch &batch) const;
+
+    // Records that such a row has been computed, or that the stream holds none any more.
+    void add_padding() { ++n_padding_; }
+    void drop_padding() { n_padding_ = 0; }
 
     // Ends the sequence and returns it; the stream stays as it is.
     std::unique_ptr<Sequence> release();
@@ -59,6 +68,7 @@ class Slot {
     SlotId id_;
     std::vector<TokenId> cached_;
     std::size_t n_fixed_ = 0;
+    std::size_t n_padding_ = 0;
     std::string salt_;
     std::unique_ptr<Sequence> sequence_;
     TimePoint idle_since_;

@@ -83,12 +83,23 @@ void CandidateSelector::gather(std::span<const float> logits, float bound) {
     }
 }
 
-std::span<const Candidate> CandidateSelector::largest(std::span<const float> logits, std::size_t k) {
+// What is found in some of a row is known by its place there.
+void CandidateSelector::name(std::span<const TokenId> groups) {
+    for (Candidate &candidate : found_) {
+        candidate.token = LogitRow::token_of(groups, static_cast<std::size_t>(candidate.token));
+    }
+}
+
+std::span<const Candidate> CandidateSelector::largest(std::span<const float> logits, std::size_t k,
+                                                      std::span<const TokenId> groups) {
     if (k == 0) {
         return {};
     }
     find_maxima(logits);
     gather(logits, finite(k < maxima_.size() ? kth_largest_maximum(k) : kImpossible));
+    if (!groups.empty()) {
+        name(groups);
+    }
     const std::size_t n = std::min(k, found_.size());
     const auto end = found_.begin() + static_cast<std::ptrdiff_t>(n);
     if (n < found_.size()) {
@@ -98,7 +109,8 @@ std::span<const Candidate> CandidateSelector::largest(std::span<const float> log
     return std::span(found_).first(n);
 }
 
-std::span<const Candidate> CandidateSelector::near_largest(std::span<const float> logits, float margin) {
+std::span<const Candidate> CandidateSelector::near_largest(std::span<const float> logits, float margin,
+                                                           std::span<const TokenId> groups) {
     constexpr std::size_t kStretch = 8 * kLanes;
     const float bound = finite(max_logit(logits) + margin);
     found_.clear();
@@ -112,6 +124,11 @@ std::span<const Candidate> CandidateSelector::near_largest(std::span<const float
                 found_.push_back({static_cast<TokenId>(i), logits[i]});
             }
         }
+    }
+    if (!groups.empty()) {
+        name(groups);
+        std::sort(found_.begin(), found_.end(),
+                  [](const Candidate &a, const Candidate &b) { return a.token < b.token; });
     }
     return found_;
 }

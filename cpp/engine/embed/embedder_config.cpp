@@ -11,6 +11,8 @@ EngineConfig EmbedderConfig::engine_config() const {
     config.n_ubatch = n_ubatch;
     config.n_threads = n_threads;
     config.n_gpu_layers = n_gpu_layers;
+    config.split_mode = split_mode;
+    config.tensor_split = tensor_split;
     config.main_gpu = main_gpu;
     config.use_mmap = use_mmap;
     config.flash_attn = flash_attn;

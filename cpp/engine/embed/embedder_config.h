@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "core/params.h"
 
@@ -14,7 +16,9 @@ struct EmbedderConfig {
     std::int32_t n_ctx = 8192;   // most tokens of an input, where the model was trained for more; 0: no limit
     std::int32_t n_ubatch = 512; // most tokens of several inputs that are computed at once
     std::int32_t n_threads = 0;
-    std::int32_t n_gpu_layers = -1;
+    std::optional<std::int32_t> n_gpu_layers;
+    std::string split_mode = "layer";
+    std::vector<float> tensor_split;
     std::int32_t main_gpu = 0;
     bool use_mmap = true;
     std::string flash_attn = "auto";

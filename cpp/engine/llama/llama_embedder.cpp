@@ -6,6 +6,7 @@
 #include "llama.h"
 
 #include "core/errors.h"
+#include "llama/layer_fit.h"
 #include "llama/llama_embedding_runner.h"
 #include "llama/rerank_prompt.h"
 
@@ -30,7 +31,8 @@ std::string indexed(const char *name, std::size_t index) {
 LlamaEmbedder::LlamaEmbedder(const EmbedderConfig &config, const LlamaModel::Progress &progress)
     : id_(next_embedder_id()) {
     config.validate();
-    auto model = std::make_shared<const LlamaModel>(config.engine_config(), progress);
+    const EmbedderConfig decided = placed_to_load(config);
+    auto model = std::make_shared<const LlamaModel>(decided.engine_config(), progress);
     if (model->kind() == ModelKind::kGenerate) {
         throw ModelLoadError(config.model_path +
                              " cannot embed: it is made for generating text; load it as an Engine");
@@ -38,11 +40,12 @@ LlamaEmbedder::LlamaEmbedder(const EmbedderConfig &config, const LlamaModel::Pro
     if (llama_model_has_encoder(model->get())) {
         throw ModelLoadError(config.model_path + " cannot embed: T5 encoders are not supported");
     }
-    auto runner = std::make_unique<LlamaEmbeddingRunner>(model, config);
+    auto runner = std::make_unique<LlamaEmbeddingRunner>(model, decided);
     info_ = {.model = model->info(),
              .kind = model->kind(),
              .pooling = runner->limits().pooling,
              .n_out = runner->limits().n_out};
+    info_.model.memory = runner->memory();
     info_.model.n_ctx = runner->limits().n_ctx;
     longest_token_ = model->longest_token();
     model_ = std::move(model);

@@ -5,6 +5,7 @@
 
 #include "llama/compute_team.h"
 #include "llama/llama_log.h"
+#include "llama/memory_estimate.h"
 
 namespace llamad {
 
@@ -30,6 +31,8 @@ LlamaEmbeddingRunner::LlamaEmbeddingRunner(std::shared_ptr<const LlamaModel> mod
         [](void *flag) { return static_cast<std::atomic<bool> *>(flag)->load(std::memory_order_relaxed); },
         &abort_);
 }
+
+std::vector<MemoryUse> LlamaEmbeddingRunner::memory() const { return memory_uses(*model_, context_.get()); }
 
 llama_batch LlamaEmbeddingRunner::Rows::fill(std::span<const Piece> pieces) {
     tokens.clear();

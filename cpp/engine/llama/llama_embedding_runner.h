@@ -25,6 +25,7 @@ class LlamaEmbeddingRunner final : public EmbeddingRunner {
     EncodeStatus encode(std::span<const Piece> pieces) override;
     void rest() override;
     std::span<const float> pooled(std::size_t piece) override { return pooled_[piece]; }
+    std::vector<MemoryUse> memory() const; // what the model takes of each device, "CPU" first
     void request_abort() override { abort_.store(true, std::memory_order_relaxed); }
 
   private:

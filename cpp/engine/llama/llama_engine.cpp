@@ -8,6 +8,7 @@
 
 #include "chat/answer_grammar.h"
 #include "core/errors.h"
+#include "llama/layer_fit.h"
 #include "llama/llama_runner.h"
 #include "llama/prefix_store.h"
 #include "llama/request_builder.h"
@@ -54,16 +55,40 @@ void require_end(const SamplingParams &params) {
     }
 }
 
+// Null: it stands in the list of those that are being submitted twice.
+void require_unsubmitted(const Prepared &prepared) {
+    if (prepared.requests.empty() || prepared.requests.front() == nullptr) {
+        throw ParameterError("prepared", "the request has been submitted before; prepare a new one");
+    }
+}
+
 } // namespace
+
+std::vector<Prepared> Prepared::take_apart() {
+    require_unsubmitted(*this);
+    std::vector<Prepared> parts;
+    parts.reserve(n);
+    const auto any_started = std::make_shared<bool>(false);
+    for (std::unique_ptr<Request> &request : requests) {
+        request->any_started = any_started;
+        std::vector<std::unique_ptr<Request>> one;
+        one.push_back(std::move(request));
+        parts.emplace_back(prompt, std::move(one), engine_id).format = format;
+    }
+    requests.clear();
+    return parts;
+}
 
 LlamaEngine::LlamaEngine(const EngineConfig &config, const LlamaModel::Progress &progress)
     : id_(next_engine_id()) {
     config.validate();
-    auto model = std::make_shared<const LlamaModel>(config, progress);
+    const EngineConfig decided = placed_to_load(config);
+    auto model = std::make_shared<const LlamaModel>(decided, progress);
     model->require_text_generation();
     auto chat_template = load_template(model, config);
-    auto runner = std::make_unique<LlamaRunner>(model, config);
+    auto runner = std::make_unique<LlamaRunner>(model, decided);
     info_ = model->info();
+    info_.memory = runner->memory();
     info_.n_ctx = runner->limits().n_ctx;
     info_.n_parallel = config.n_parallel;
     info_.has_chat_template = chat_template->is_models_own();
@@ -181,10 +206,7 @@ std::vector<RequestId> LlamaEngine::submit(std::span<Prepared *const> prepared) 
             if (one->engine_id != id_) {
                 throw ParameterError("prepared", "the request was prepared by another engine");
             }
-            // Null: it stands in the list twice.
-            if (one->requests.empty() || one->requests.front() == nullptr) {
-                throw ParameterError("prepared", "the request has been submitted before; prepare a new one");
-            }
+            require_unsubmitted(*one);
             std::ranges::move(one->requests, std::back_inserter(requests));
         }
         first = accepting.submit(requests);

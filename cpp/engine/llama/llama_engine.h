@@ -30,6 +30,10 @@ struct Prepared {
     Prepared &operator=(Prepared &&) = default;
     ~Prepared() = default;
 
+    // Each completion as a request of its own, to be submitted when there is room; this is as good as
+    // accepted then. Throws ParameterError where it has been.
+    std::vector<Prepared> take_apart();
+
     std::vector<TokenId> prompt;
     std::size_t n;                                  // completions
     std::vector<std::unique_ptr<Request>> requests; // one for each; empty once accepted

@@ -30,6 +30,7 @@ class LlamaRunner final : public ModelRunner {
     bool restore(SlotId slot, std::span<const std::byte> state) override;
     std::string_view token_bytes(TokenId token) const override { return model_->token_bytes(token); }
     bool is_end_of_generation(TokenId token) const override { return model_->is_end_of_generation(token); }
+    std::vector<MemoryUse> memory() const; // what the model takes of each device, "CPU" first
     void request_abort() override { abort_.store(true, std::memory_order_relaxed); }
 
   private:
@@ -42,10 +43,14 @@ class LlamaRunner final : public ModelRunner {
         std::vector<llama_seq_id *> seq_id_pointers;
         std::vector<std::int8_t> wants_logits;
 
-        llama_batch fill(std::span<const Row> rows);
+        llama_batch fill(std::span<const Row> rows, bool all_have_logits);
     };
 
     DecodeStatus decode_quietly(std::span<const Row> rows);
+    void note_outputs();
+    void list_logits(std::span<const SampleTask> tasks);
+    void list_shortlisted(std::span<const SampleTask> tasks);
+    LogitRow copy_all_logits(std::size_t row);
     bool can_trim(const EngineConfig &config);
     std::span<const std::byte> save_into(KvState &buffer, SlotId slot);
 
@@ -53,10 +58,16 @@ class LlamaRunner final : public ModelRunner {
     RunnerLimits limits_;
     std::int32_t n_threads_ = 1;
     Rows rows_;
-    std::vector<std::span<float>> logits_; // scratch of sample()
-    KvState copied_;                       // scratch of copy(): fresh memory costs more than the copying
+    std::vector<LogitRow> logits_; // scratch of sample()
+    // Of the last decode, where there is a shortlist: the slots of the rows that have logits, and which of
+    // these each row is.
+    std::vector<SlotId> slot_of_output_;
+    std::vector<std::size_t> output_of_row_;
+    KvState copied_; // scratch of copy(): fresh memory costs more than the copying
     std::atomic<bool> abort_{false};
-    ContextPtr context_; // last: its abort callback reads abort_
+    std::unique_ptr<BackendShortlist> shortlist_; // null: llama.cpp copies all logits
+    // Last: its abort callback reads abort_, and its graphs use the shortlist.
+    ContextPtr context_;
 };
 
 } // namespace llamad

@@ -114,16 +114,13 @@ llama_sampler_ptr make_rest(std::int32_t n_vocab, const SamplingParams &params) 
 // Takes the edits back however sampling ends.
 class EditedRow {
   public:
-    EditedRow(LogitEdits &edits, std::span<float> logits) : edits_(edits), logits_(logits) {
-        edits_.apply(logits_);
-    }
-    ~EditedRow() { edits_.undo(logits_); }
+    EditedRow(LogitEdits &edits, LogitRow logits) : edits_(edits) { edits_.apply(logits); }
+    ~EditedRow() { edits_.undo(); }
     EditedRow(const EditedRow &) = delete;
     EditedRow &operator=(const EditedRow &) = delete;
 
   private:
     LogitEdits &edits_;
-    std::span<float> logits_;
 };
 
 } // namespace
@@ -156,8 +153,8 @@ LlamaSamplerChain::LlamaSamplerChain(const LlamaModel &model, const SamplingPara
                          .ends = model.end_of_generation_tokens()},
                         params, prompt, n_ctx) {}
 
-TokenId LlamaSamplerChain::sample(std::span<float> logits) {
-    if (logits.size() != n_vocab_) {
+TokenId LlamaSamplerChain::sample(LogitRow logits) {
+    if (logits.has_all() && logits.values().size() != n_vocab_) {
         throw std::runtime_error("the model returned no logits");
     }
     if (n_early_ == 0) {
@@ -166,9 +163,13 @@ TokenId LlamaSamplerChain::sample(std::span<float> logits) {
     const EditedRow row(edits_, logits);
     const std::optional<EditedRow> no_end =
         early_ ? std::optional<EditedRow>(std::in_place, *early_, logits) : std::nullopt;
-    TokenId token = draw(shortlist_.list(logits));
+    const Listed listed = shortlist_.list(logits);
+    if (listed.is_cut_off) {
+        return kUndecided;
+    }
+    TokenId token = draw(listed);
     if (grammar_) {
-        token = follow(*grammar_, token, logits);
+        token = follow(*grammar_, token, logits.values());
     }
     n_early_ -= n_early_ > 0 ? 1 : 0;
     edits_.accept(token);

@@ -45,7 +45,13 @@ class LlamaSamplerChain final : public SamplerChain {
     // 2. If there is one and it does not allow the token, take one of those that it allows: checking a single
     //    token is a thousand times cheaper than checking all, and models mostly fit their grammar.
     // Throws std::runtime_error where no token can be taken, or the grammar takes too long.
-    TokenId sample(std::span<float> logits) override;
+    // Of some of a row, kUndecided where the likeliest tokens may not all be among them.
+    TokenId sample(LogitRow logits) override;
+
+    // A grammar that holds may rule out all of some tokens; a raised logit may be one that is not there.
+    bool needs_all_logits() const override {
+        return (grammar_ && !grammar_->waiting()) || shortlist_.needs_all_logits() || !edits_.only_lowers();
+    }
 
     bool is_slow() const override { return (grammar_ && !grammar_->waiting()) || !shortlist_.is_short(); }
 

@@ -1,47 +1,56 @@
 #include "llama/logit_edits.h"
 
+#include <algorithm>
 #include <ranges>
 
 namespace llamad {
 
 LogitEdits::LogitEdits(std::vector<std::pair<TokenId, float>> bias, const SamplingParams &params,
                        std::int32_t n_vocab, std::int32_t look_back)
-    : bias_(std::move(bias)), look_back_(static_cast<std::size_t>(look_back)) {
+    : bias_(std::move(bias)),
+      only_lowers_(std::ranges::all_of(bias_, [](const auto &entry) { return entry.second <= 0; })),
+      look_back_(static_cast<std::size_t>(look_back)) {
     const bool neutral =
         params.repeat_penalty == 1 && params.frequency_penalty == 0 && params.presence_penalty == 0;
     if (look_back > 0 && !neutral) {
+        only_lowers_ = only_lowers_ && params.repeat_penalty >= 1 && params.frequency_penalty >= 0 &&
+                       params.presence_penalty >= 0;
         penalties_.reset(llama_sampler_init_penalties(n_vocab, look_back, params.repeat_penalty,
                                                       params.frequency_penalty, params.presence_penalty));
     }
 }
 
-void LogitEdits::edit(std::span<float> logits, TokenId token, float logit) {
-    before_.emplace_back(token, std::exchange(logits[static_cast<std::size_t>(token)], logit));
+void LogitEdits::edit(float &logit, float edited) {
+    before_.emplace_back(&logit, std::exchange(logit, edited));
 }
 
-void LogitEdits::apply(std::span<float> logits) {
+void LogitEdits::apply(LogitRow logits) {
     before_.clear();
     for (const auto &[token, bias] : bias_) {
-        edit(logits, token, logits[static_cast<std::size_t>(token)] + bias);
+        if (float *logit = logits.find(token)) {
+            edit(*logit, *logit + bias);
+        }
     }
     if (penalties_ == nullptr) {
         return;
     }
     penalized_.clear();
     for (const auto &[token, count] : counts_) {
-        penalized_.push_back({token, logits[static_cast<std::size_t>(token)], 0.0F});
+        if (const float *logit = logits.find(token)) {
+            penalized_.push_back({token, *logit, 0.0F});
+        }
     }
     llama_token_data_array array{penalized_.data(), penalized_.size(), -1, false};
     llama_sampler_apply(penalties_.get(), &array);
     for (const llama_token_data &candidate : penalized_) {
-        edit(logits, candidate.id, candidate.logit);
+        edit(*logits.find(candidate.id), candidate.logit);
     }
 }
 
-void LogitEdits::undo(std::span<float> logits) noexcept {
+void LogitEdits::undo() noexcept {
     // Backwards, so that a token that was edited twice gets its first value again.
-    for (const auto &[token, logit] : std::views::reverse(before_)) {
-        logits[static_cast<std::size_t>(token)] = logit;
+    for (const auto &[where, logit] : std::views::reverse(before_)) {
+        *where = logit;
     }
     before_.clear();
 }

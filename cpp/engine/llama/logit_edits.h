@@ -10,6 +10,7 @@
 
 #include "llama-cpp.h"
 
+#include "core/logit_row.h"
 #include "core/params.h"
 #include "core/types.h"
 
@@ -24,25 +25,30 @@ class LogitEdits {
     LogitEdits(std::vector<std::pair<TokenId, float>> bias, const SamplingParams &params,
                std::int32_t n_vocab, std::int32_t look_back);
 
-    void apply(std::span<float> logits);
+    // What is not in the row is left alone.
+    void apply(LogitRow logits);
 
-    // Takes back the last apply(), to the bit. Requires the same logits.
-    void undo(std::span<float> logits) noexcept;
+    // Takes back the last apply(), to the bit. Requires the same logits, where they were.
+    void undo() noexcept;
+
+    // Whether no logit is raised: a row's bound holds after apply() then.
+    bool only_lowers() const { return only_lowers_; }
 
     // The token becomes the latest one that the penalties look back at.
     void accept(TokenId token);
 
   private:
-    void edit(std::span<float> logits, TokenId token, float logit);
+    void edit(float &logit, float edited);
 
     std::vector<std::pair<TokenId, float>> bias_;
     llama_sampler_ptr penalties_; // null: none
+    bool only_lowers_;
     std::size_t look_back_;
     std::vector<TokenId> recent_; // a ring once it is full
     std::size_t oldest_ = 0;
     std::unordered_map<TokenId, int> counts_; // of the tokens in recent_
     std::vector<llama_token_data> penalized_;
-    std::vector<std::pair<TokenId, float>> before_;
+    std::vector<std::pair<float *, float>> before_;
 };
 
 } // namespace llamad

@@ -8,6 +8,7 @@
 #include "llama.h"
 
 #include "core/errors.h"
+#include "llama/devices.h"
 #include "llama/llama_log.h"
 #include "llama/lora_adapter.h"
 #include "llama/processors.h"
@@ -24,6 +25,12 @@ constexpr std::uint32_t kScoredRows = 64;
 // room for 256; a recurrent model pays for each with a state.
 constexpr std::int32_t kSequences = 128;
 constexpr std::int32_t kRecurrentSequences = 8;
+
+// What the GPUs have left for it; nothing where there are none.
+std::string where(const EngineConfig &config) {
+    const std::vector<ggml_backend_dev_t> devices = gpus_for(config);
+    return devices.empty() ? "" : "; to be made on " + shown(devices);
+}
 
 ggml_type cache_type(const std::string &name) {
     for (int type = 0; type < GGML_TYPE_COUNT; ++type) {
@@ -76,6 +83,18 @@ llama_context_params generation_params(const EngineConfig &config, std::int32_t 
     return params;
 }
 
+std::unique_ptr<BackendShortlist> make_shortlist(const LlamaModel &model, const EngineConfig &config,
+                                                 std::uint32_t n_outputs) {
+    const bool wanted = config.backend_sampling == "on" ||
+                        (config.backend_sampling == "auto" && model.placement().output_on_gpu);
+    const std::int32_t n_vocab = llama_vocab_n_tokens(model.vocab()); // known without weights, too
+    if (!wanted || !BackendShortlist::suits(n_vocab)) {
+        return nullptr;
+    }
+    return std::make_unique<BackendShortlist>(n_vocab, config.n_parallel,
+                                              static_cast<std::int32_t>(n_outputs));
+}
+
 std::int32_t n_sequences(const llama_model *model) {
     const bool recurrent = llama_model_is_recurrent(model) || llama_model_is_hybrid(model);
     return recurrent ? kRecurrentSequences : kSequences;
@@ -107,7 +126,8 @@ ContextPtr embedding_context(const LlamaModel &model, const EmbedderConfig &conf
         log.release();
         throw ModelLoadError("cannot create a context for inputs of " + std::to_string(limits.n_ctx) +
                              " tokens for " + config.model_path + ": " +
-                             errors.text("out of memory, probably; lower n_ctx"));
+                             errors.text("out of memory, probably; lower n_ctx") +
+                             where(config.engine_config()));
     }
     return context;
 }
@@ -124,16 +144,29 @@ GenerationContext generation_context(const LlamaModel &model, const EngineConfig
                                           std::to_string(n_ctx) + " times " +
                                           std::to_string(config.n_parallel));
     }
-    const llama_context_params params = generation_params(config, n_ctx);
+    llama_context_params params = generation_params(config, n_ctx);
+    std::unique_ptr<BackendShortlist> shortlist = make_shortlist(model, config, params.n_outputs_max);
+    if (shortlist != nullptr) {
+        params.samplers = shortlist->samplers().data();
+        params.n_samplers = shortlist->samplers().size();
+        params.n_outputs_max_per_seq = kScoredRows + 1; // else it is one
+    }
     const LogErrors errors;
     ContextPtr context(llama_init_from_model(model.get(), params));
     if (context == nullptr) {
         throw ModelLoadError("cannot create a context of " + std::to_string(config.n_parallel) +
                              " slots of " + std::to_string(n_ctx) + " tokens for " + config.model_path +
-                             ": " + errors.text("out of memory, probably; lower n_ctx or n_parallel"));
+                             ": " + errors.text("out of memory, probably; lower n_ctx or n_parallel") +
+                             where(config));
+    }
+    if (shortlist != nullptr && !shortlist->is_supported()) {
+        log_warning("backend sampling is off: where the output layer is, there is no sorting");
+        shortlist->detach(context.get());
+        shortlist.reset();
     }
     attach(context.get(), model.adapters());
-    return {.context = std::move(context),
+    return {.shortlist = std::move(shortlist),
+            .context = std::move(context),
             .n_ctx = n_ctx,
             .n_outputs = static_cast<std::int32_t>(params.n_outputs_max),
             .n_threads = params.n_threads};

@@ -7,6 +7,7 @@
 #include "core/params.h"
 #include "embed/embedder_config.h"
 #include "embed/embedding_runner.h"
+#include "llama/backend_shortlist.h"
 #include "llama/llama_model.h"
 
 struct llama_context;
@@ -19,6 +20,7 @@ struct ContextDeleter {
 using ContextPtr = std::unique_ptr<llama_context, ContextDeleter>;
 
 struct GenerationContext {
+    std::unique_ptr<BackendShortlist> shortlist; // not yet allocated; null: all logits are copied
     ContextPtr context;
     std::int32_t n_ctx; // tokens per slot, as asked for: llama.cpp rounds its streams up to multiples of 256
     std::int32_t n_outputs; // most rows of logits in one llama_decode

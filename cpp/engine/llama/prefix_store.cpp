@@ -80,7 +80,8 @@ std::string kv_state_identity(const EngineConfig &config) {
              << ", rope " << config.rope_scaling << ' ' << config.rope_scale << ' ' << config.rope_freq_base
              << ' ' << config.rope_freq_scale << ", yarn " << config.yarn_orig_ctx << ' '
              << config.yarn_ext_factor << ' ' << config.yarn_attn_factor << ' ' << config.yarn_beta_fast
-             << ' ' << config.yarn_beta_slow << ", gpu layers " << config.n_gpu_layers;
+             << ' ' << config.yarn_beta_slow << ", gpu layers "
+             << (config.n_gpu_layers ? std::to_string(*config.n_gpu_layers) : "auto");
     return identity.str();
 }
 

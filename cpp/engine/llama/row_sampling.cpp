@@ -22,13 +22,15 @@ constexpr std::size_t kSlowRow = 8;
     return total;
 }
 
-void sample_row(SampleTask &task, std::span<float> logits) {
+} // namespace
+
+void sample_row(SampleTask &task, LogitRow row) {
     try {
         if (task.sampler == nullptr) {
-            task.logprobs = token_logprobs(logits, task.token, task.n_logprobs);
+            task.logprobs = token_logprobs(row.values(), task.token, task.n_logprobs);
             return;
         }
-        Picked picked = task.sampler->pick(logits);
+        Picked picked = task.sampler->pick(row);
         task.token = picked.token;
         task.logprobs = std::move(picked.logprobs);
     } catch (const std::exception &error) {
@@ -36,9 +38,7 @@ void sample_row(SampleTask &task, std::span<float> logits) {
     }
 }
 
-} // namespace
-
-void sample_rows(std::span<SampleTask> tasks, std::span<const std::span<float>> logits,
+void sample_rows(std::span<SampleTask> tasks, std::span<const LogitRow> rows,
                  [[maybe_unused]] std::int32_t n_threads) {
 #ifdef _OPENMP
     // Exactly ggml's number of threads: OpenMP then hands out the team that has just decoded and still spins.
@@ -46,13 +46,13 @@ void sample_rows(std::span<SampleTask> tasks, std::span<const std::span<float>> 
     if (n_threads > 1 && tasks.size() > 1 && work(tasks) >= kWorkWorthThreads) {
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)
         for (std::size_t i = 0; i < tasks.size(); ++i) {
-            sample_row(tasks[i], logits[i]);
+            sample_row(tasks[i], rows[i]);
         }
         return;
     }
 #endif
     for (std::size_t i = 0; i < tasks.size(); ++i) {
-        sample_row(tasks[i], logits[i]);
+        sample_row(tasks[i], rows[i]);
     }
 }
 

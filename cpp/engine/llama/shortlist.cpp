@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/logit_scan.h"
+#include "llama/backend_shortlist.h"
 
 namespace llamad {
 
@@ -57,16 +58,29 @@ llama_token_data_array Shortlist::fill_with_all(std::span<const float> logits) {
     return {candidates_.data(), candidates_.size(), -1, false};
 }
 
-Listed Shortlist::list(std::span<const float> logits) {
+bool Shortlist::needs_all_logits() const {
+    return kind_ == Kind::kAll || (kind_ == Kind::kLargest && k_ >= BackendShortlist::kGroups);
+}
+
+Listed Shortlist::list(LogitRow logits) {
+    const std::span<const float> values = logits.values();
     switch (kind_) {
-    case Kind::kLargest:
-        return {fill(selector_.largest(logits, k_), /*sorted=*/true), /*is_short=*/true};
-    case Kind::kNearLargest:
-        return {fill(selector_.near_largest(logits, margin_), /*sorted=*/false), /*is_short=*/true};
+    case Kind::kLargest: {
+        const llama_token_data_array array =
+            fill(selector_.largest(values, k_, logits.groups()), /*sorted=*/true);
+        const bool all_of_them = array.size == k_ && array.data[k_ - 1].logit > logits.bound();
+        return {array, /*is_short=*/true, /*is_cut_off=*/!logits.has_all() && !all_of_them};
+    }
+    case Kind::kNearLargest: {
+        const llama_token_data_array array =
+            fill(selector_.near_largest(values, margin_, logits.groups()), /*sorted=*/false);
+        const bool all_of_them = max_logit(values) + margin_ > logits.bound();
+        return {array, /*is_short=*/true, /*is_cut_off=*/!logits.has_all() && !all_of_them};
+    }
     case Kind::kAll:
         break;
     }
-    return {fill_with_all(logits), /*is_short=*/false};
+    return {fill_with_all(values), /*is_short=*/false};
 }
 
 Listed Shortlist::list_allowed(std::span<const float> logits, const Filter &keep_allowed) {

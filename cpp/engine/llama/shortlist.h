@@ -9,6 +9,7 @@
 
 #include "llama.h"
 
+#include "core/logit_row.h"
 #include "core/params.h"
 #include "core/top_k.h"
 
@@ -18,6 +19,8 @@ namespace llamad {
 struct Listed {
     llama_token_data_array array;
     bool is_short; // whether the work of every sampler up to top-k is done
+    // Whether something is missing that only all logits tell: then there is nothing to choose from.
+    bool is_cut_off = false;
 };
 
 // The first sampler of most requests keeps a few tokens of a whole vocabulary. Finding these in the logits
@@ -34,7 +37,10 @@ class Shortlist {
     // Whether list() gives a short list.
     bool is_short() const { return kind_ != Kind::kAll; }
 
-    Listed list(std::span<const float> logits);
+    // Whether some of a row can give a list: those that a device picks out, see BackendShortlist.
+    bool needs_all_logits() const;
+
+    Listed list(LogitRow logits);
 
     // As if only what passes the filter were in the vocabulary.
     Listed list_allowed(std::span<const float> logits, const Filter &keep_allowed);

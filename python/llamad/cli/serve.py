@@ -45,8 +45,13 @@ def _usage() -> str:
 def _version() -> str:
     from .. import _engine  # noqa: PLC0415 - `--help` can do without
 
-    return (
-        f"llamad {importlib.metadata.version('llamad')}\n"
-        f"llama.cpp {_engine.llama_cpp_commit} (llama-cpp-python {_engine.llama_cpp_version})\n"
-        f"CUDA: {'yes' if _engine.cuda else 'no'}"
-    )
+    lines = [
+        f"llamad {importlib.metadata.version('llamad')}",
+        f"llama.cpp {_engine.llama_cpp_commit} (llama-cpp-python {_engine.llama_cpp_version})",
+        f"CUDA: {'yes' if _engine.cuda else 'no'}",
+        f"backends: {', '.join(_engine.backends())}",
+    ]
+    for device in _engine.devices():
+        memory = f"{device['free'] / 2**30:.1f} of {device['total'] / 2**30:.1f} GiB free"
+        lines.append(f"device {device['name']}: {device['description']}, {memory}")
+    return "\n".join(lines)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import ParameterError, SettingsError
 from ..models.specs import scan
 from ..settings import OPTIONS, Settings
-from ..settings.options import engine_options
+from ..settings.options import check_engine_options, engine_options
 from ..settings.sources import load_settings, suggest
 
 if TYPE_CHECKING:
@@ -30,13 +30,12 @@ def checked_settings(parsed: argparse.Namespace) -> Settings:
     """Return the same, for commands that load models.
 
     Raises:
-        SettingsError: also where settings that are fine one by one contradict each other.
+        SettingsError: also where settings that are fine one by one contradict each other, or name GPUs that
+            are not here.
     """
-    from .. import _engine  # noqa: PLC0415 - `--help` can do without
-
     settings = settings_of(parsed)
     try:
-        _engine.EngineConfig(model_path="any", **engine_options(settings))
+        check_engine_options(engine_options(settings))
     except ParameterError as error:
         raise SettingsError(str(error)) from None
     return settings

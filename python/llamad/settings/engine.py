@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import kinds
+from . import kinds, quantities
 from .kinds import setting
 
 _GROUP = "engine"
+SPLIT_MODES = ("none", "layer", "row", "tensor")
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,33 @@ class EngineSettings:
         default=0,
         aliases=("-tb",),
     )
-    n_gpu_layers: int = setting(
+    n_gpu_layers: int | str = setting(
         _GROUP,
-        kinds.integer(-1),
-        "layers to put on the GPU; -1 puts all",
-        default=-1,
+        kinds.integer_or("auto", -1),
+        "layers to put on GPUs; auto puts as many as fit, -1 all, and 0 uses no GPU",
+        default="auto",
         aliases=("-ngl", "--gpu-layers"),
+    )
+    split_mode: str = setting(
+        _GROUP,
+        kinds.choice(*SPLIT_MODES),
+        "how several GPUs share a model: " + ", ".join(SPLIT_MODES),
+        default="layer",
+        aliases=("-sm",),
+    )
+    tensor_split: tuple[float, ...] = setting(
+        _GROUP,
+        quantities.shares(),
+        'share of each GPU, like "3,1"; without it, by free memory',
+        default=(),
+        aliases=("-ts",),
+    )
+    main_gpu: int = setting(
+        _GROUP,
+        kinds.integer(0),
+        "the GPU to use with --split-mode none, counted from 0",
+        default=0,
+        aliases=("-mg",),
     )
     n_batch: int = setting(
         _GROUP,
@@ -58,7 +80,7 @@ class EngineSettings:
         _GROUP,
         kinds.integer(1),
         "time between two tokens of a request while prompts are computed",
-        default=400,
+        default=50,
         unit="ms",
     )
     flash_attn: str = setting(
@@ -67,4 +89,17 @@ class EngineSettings:
         "flash attention: auto, on, off",
         default="auto",
         aliases=("-fa",),
+    )
+    backend_sampling: str = setting(
+        _GROUP,
+        kinds.choice("auto", "on", "off"),
+        "find the likeliest tokens where the logits are computed: auto (on a GPU), on, off",
+        default="auto",
+        aliases=("-bs",),
+    )
+    decode_padding: str = setting(
+        _GROUP,
+        kinds.choice("auto", "on", "off"),
+        "keep the shape of decode batches with rows of idle slots: auto (all layers on GPUs), on, off",
+        default="auto",
     )

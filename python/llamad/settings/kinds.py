@@ -125,6 +125,19 @@ def integer(minimum: int, maximum: int = INT32_MAX, *, or_zero: bool = False) ->
     return Kind("N", f"an integer {bounds}" + (", or 0" if or_zero else ""), int, check)
 
 
+def integer_or(word: str, minimum: int) -> Kind:
+    """A whole number of at least `minimum`, or a word."""
+    number = integer(minimum)
+
+    def from_text(text: str) -> object:
+        return text if text == word else number.from_text(text)
+
+    def check(value: object) -> object:
+        return value if value == word else number.check(value)
+
+    return Kind(f"N|{word}", f"{number.expected}, or {word!r}", from_text, check)
+
+
 def seconds(*, zero: bool) -> Kind:
     """A duration in seconds, finite and above 0; with `zero`, 0 as well."""
 

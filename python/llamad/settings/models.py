@@ -35,7 +35,7 @@ class ModelSettings:
         _GROUP,
         quantities.size(),
         "most memory that all loaded models may take together, in bytes or like 6GiB; 0 takes nine tenths of "
-        "what the machine (or the cgroup) and each GPU has free",
+        "what the machine (or the cgroup) and each GPU has free, and leaves a GPU no more than 1 GiB",
         default=0,
     )
     keep_alive: float = setting(

@@ -26,7 +26,12 @@ def engine_options(settings: Settings) -> EngineOptions:
         "n_threads": settings.threads,
         "n_threads_batch": settings.threads_batch,
         "n_gpu_layers": settings.n_gpu_layers,
+        "split_mode": settings.split_mode,
+        "tensor_split": settings.tensor_split,
+        "main_gpu": settings.main_gpu,
         "flash_attn": settings.flash_attn,
+        "backend_sampling": settings.backend_sampling,
+        "decode_padding": settings.decode_padding,
         "cache_type_k": settings.cache_type_k,
         "cache_type_v": settings.cache_type_v,
         "kv_unified": settings.kv_unified,
@@ -58,7 +63,24 @@ def embedder_options(settings: Settings) -> EmbedderOptions:
         "n_ubatch": settings.n_ubatch,
         "n_threads": settings.threads_batch or settings.threads,
         "n_gpu_layers": settings.n_gpu_layers,
+        "split_mode": settings.split_mode,
+        "tensor_split": settings.tensor_split,
+        "main_gpu": settings.main_gpu,
         "flash_attn": settings.flash_attn,
         "max_queue": settings.n_parallel + settings.max_queue,
         "request_timeout_s": settings.request_timeout,
     }
+
+
+def check_engine_options(options: EngineOptions) -> None:
+    """Check options of which each is fine by itself.
+
+    Raises:
+        ParameterError: they contradict each other, or name GPUs that are not here.
+    """
+    from .. import _engine  # noqa: PLC0415 - `--help` can do without
+
+    _engine.EngineConfig(model_path="any", **options)
+    # Which GPUs there are to put layers on can be checked without a model as long as none is put there.
+    without: EngineOptions = {**options, "n_gpu_layers": 0}
+    _engine.place(_engine.EngineConfig(model_path="any", **without), {})

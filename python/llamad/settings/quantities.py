@@ -56,6 +56,26 @@ def duration() -> Kind:
     return Kind("TIME", 'a number of seconds, or a time like "5m"; negative is for ever', from_text, check)
 
 
+def shares() -> Kind:
+    """Parts of a whole, of which one is above 0: a TOML list of numbers, or text with commas between them."""
+
+    def split(text: str) -> list[str]:
+        return text.split(",") if text else []
+
+    def check(value: object) -> tuple[float, ...]:
+        if not isinstance(value, list) or any(isinstance(part, bool) for part in value):
+            raise TypeError
+        # A flag's text comes as it is, for the flag may be repeated.
+        numbers = [
+            float(part) for item in value for part in (split(item) if isinstance(item, str) else [item])
+        ]
+        if not all(math.isfinite(one) and one >= 0 for one in numbers) or (numbers and not any(numbers)):
+            raise ValueError
+        return tuple(numbers)
+
+    return Kind("N,N", "a list of numbers of 0 or more, not all 0", split, check)
+
+
 def files() -> Kind:
     """Paths of files: a TOML list, a repeated flag, or text with commas between them."""
     listed = names()

@@ -37,7 +37,7 @@ struct Rows {
 
     std::vector<SampleTask> sample(std::size_t n_rows, std::int32_t n_threads) {
         std::vector<SampleTask> tasks(n_rows);
-        std::vector<std::span<float>> logits;
+        std::vector<LogitRow> logits;
         for (std::size_t i = 0; i < n_rows; ++i) {
             tasks[i].row = i;
             tasks[i].sampler = samplers[i].get();
