@@ -19,7 +19,10 @@ from benchmarks.models import ROOT
 LLAMA_SERVER, BATCHED_BENCH, LLAMA_CPP_PYTHON = "llama-server", "llama-batched-bench", "llama-cpp-python"
 BUILD_DIRECTORY = ROOT / "build" / "peers"
 PYTHON_PEER_DIRECTORY = ROOT / "build" / LLAMA_CPP_PYTHON
-_OPTIONS = ("LLAMAD_CUDA", "LLAMAD_NATIVE", "LLAMAD_LLAMA_CPP_DIR")
+_OPTIONS = (
+    *("LLAMAD_CUDA", "LLAMAD_CUDA_ARCHITECTURES", "LLAMAD_CUBLAS_PYTHON"),
+    *("LLAMAD_NATIVE", "LLAMAD_LLAMA_CPP_DIR"),
+)
 """The build options that change how llama.cpp is compiled; from the environment, as for llamad."""
 
 

@@ -35,18 +35,30 @@ def measure_server(
     launch: servers.Launch, model: Path, workload: Workload, seed: int, log_path: Path
 ) -> ServerFigures:
     """Start a server, warm it up, run the workload once and stop it."""
-    warm_up, load = workload.warm_up(model.stem), workload.load(model.stem, seed)
     with servers.Server(launch, log_path) as server:
-        run_load(server.port, warm_up, workload.n_slots, _RUN_TIMEOUT_S)
-        cpu_before = server.cpu_seconds()
-        traces, wall_s = run_load(server.port, load, workload.streams, _RUN_TIMEOUT_S)
-        return server_figures(
-            traces,
-            [conversation.is_long for conversation in load],
-            wall_s=wall_s,
-            cpu_s=server.cpu_seconds() - cpu_before,
-            peak_memory_mib=server.peak_memory_mib(),
-        )
+        run_load(server.port, workload.warm_up(model.stem), workload.n_slots, _RUN_TIMEOUT_S)
+        return measure_running(server, model, workload, seed, _RUN_TIMEOUT_S)
+
+
+def measure_running(
+    server: servers.Server, model: Path, workload: Workload, seed: int, timeout_s: float
+) -> ServerFigures:
+    """Run the workload once on a warm server.
+
+    Raises:
+        LoadError: a request failed.
+        TimeoutError: it took longer than `timeout_s`.
+    """
+    load = workload.load(model.stem, seed)
+    cpu_before = server.cpu_seconds()
+    traces, wall_s = run_load(server.port, load, workload.streams, timeout_s)
+    return server_figures(
+        traces,
+        [conversation.is_long for conversation in load],
+        wall_s=wall_s,
+        cpu_s=server.cpu_seconds() - cpu_before,
+        peak_memory_mib=server.peak_memory_mib(),
+    )
 
 
 def contenders(workload: AnyWorkload) -> tuple[str, str]:

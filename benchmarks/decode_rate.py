@@ -59,10 +59,15 @@ def text_generation_s(output: str) -> float:
     Raises:
         ValueError: there is not exactly one line with a result.
     """
-    lines = [line for line in output.splitlines() if line.startswith("{")]
-    if len(lines) != 1:
-        raise ValueError(f"expected one result of llama-batched-bench, not {len(lines)}:\n{output[-2000:]}")
-    return float(json.loads(lines[0])["t_tg"])
+    results = batched_bench_results(output)
+    if len(results) != 1:
+        raise ValueError(f"expected one result of llama-batched-bench, not {len(results)}:\n{output[-2000:]}")
+    return float(results[0]["t_tg"])
+
+
+def batched_bench_results(output: str) -> list[dict[str, float]]:
+    """What llama-batched-bench printed: a JSON object for each batch, "pl" of "tg" tokens, "t_tg" seconds."""
+    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
 
 
 def _figures(workload: DecodeWorkload, wall_s: float) -> DecodeFigures:

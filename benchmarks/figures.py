@@ -20,6 +20,8 @@ class ServerFigures:
     Attributes:
         wall_s: from the first request to the end of the last stream.
         tokens_per_s: completion tokens (from `usage`) of all streams by wall time.
+        decode_per_s: the same while all streams were generating: between the last one's first text and the
+            first one's end; 0 where there is no such time.
         ttft_p50_ms: time to first text, median over the requests; and its 95th percentile.
         ttft_p95_ms: see above.
         itl_p50_ms: pause between one read and the next of a stream, median over all pauses.
@@ -39,6 +41,7 @@ class ServerFigures:
 
     wall_s: float
     tokens_per_s: float
+    decode_per_s: float
     ttft_p50_ms: float
     ttft_p95_ms: float
     itl_p50_ms: float
@@ -97,6 +100,7 @@ def server_figures(
     return ServerFigures(
         wall_s=wall_s,
         tokens_per_s=tokens / wall_s,
+        decode_per_s=decode_per_s(traces),
         ttft_p50_ms=percentile(ttft, 50),
         ttft_p95_ms=percentile(ttft, 95),
         itl_p50_ms=percentile(gaps, 50),
@@ -115,6 +119,22 @@ def server_figures(
 
 def _sorted_gaps_ms(conversations: Sequence[Sequence[Trace]]) -> list[float]:
     return sorted(1e3 * gap for turns in conversations for trace in turns for gap in trace.gaps)
+
+
+def decode_per_s(traces: Sequence[Trace]) -> float:
+    """Tokens per second while all requests were generating, for requests that are sent at once.
+
+    A stream's tokens are taken to be spread evenly over its reads.
+    """
+    begin = max(trace.arrivals[0] for trace in traces)
+    end = min(trace.arrivals[-1] for trace in traces)
+    if end <= begin:
+        return 0.0
+    tokens = sum(
+        trace.completion_tokens * sum(begin < at <= end for at in trace.arrivals) / len(trace.arrivals)
+        for trace in traces
+    )
+    return tokens / (end - begin)
 
 
 def new_tokens(turns: Sequence[Trace]) -> int:

@@ -31,9 +31,10 @@ class _Column(NamedTuple):
     spec: str
 
 
-_COLUMNS: dict[str, _Column] = {
+COLUMNS: dict[str, _Column] = {
     "wall_s": _Column("wall s", ",.1f"),
     "tokens_per_s": _Column("tok/s", ",.0f"),
+    "decode_per_s": _Column("decode tok/s", ",.0f"),
     "ttft_p50_ms": _Column("TTFT p50 ms", ",.1f"),
     "ttft_p95_ms": _Column("TTFT p95 ms", ",.1f"),
     "itl_p50_ms": _Column("ITL p50 ms", ",.2f"),
@@ -47,7 +48,7 @@ _COLUMNS: dict[str, _Column] = {
 }
 """How each figure is titled and written."""
 
-_SERVER_FIGURES = tuple(name for name in _COLUMNS if name != "neighbour_gap_ms")
+_SERVER_FIGURES = tuple(name for name in COLUMNS if name not in {"neighbour_gap_ms", "decode_per_s"})
 _DECODE_FIGURES = ("wall_s", "tokens_per_s")
 
 SERVED_NOTES = """\
@@ -125,7 +126,7 @@ def figures_table(results: Results, kind: type[Figures], figures: Sequence[str])
         kind: only workloads with figures of this kind are in the table; "" if there are none.
         figures: names of the columns.
     """
-    rows = [["workload", "program", *(_COLUMNS[name].title for name in figures)]]
+    rows = [["workload", "program", *(COLUMNS[name].title for name in figures)]]
     for workload, by_program in results.items():
         if not all(isinstance(one, kind) for runs in by_program.values() for one in runs):
             continue
@@ -136,7 +137,7 @@ def figures_table(results: Results, kind: type[Figures], figures: Sequence[str])
         peer = peer_of(of_program)
         if peer and SUBJECT in of_program:
             rows.append(["", "**ratio**", *_ratios(of_program[SUBJECT], of_program[peer], figures)])
-    return _table(rows, left=2) if len(rows) > 1 else ""
+    return table(rows, left=2) if len(rows) > 1 else ""
 
 
 def targets_table(verdicts: Sequence[Verdict]) -> str:
@@ -147,7 +148,7 @@ def targets_table(verdicts: Sequence[Verdict]) -> str:
         rows.append(
             [
                 one.workload,
-                _COLUMNS[one.target.figure].title,
+                COLUMNS[one.target.figure].title,
                 _written(one.target.figure, one.value),
                 _reference(one),
                 f"{one.quotient:.2f}",
@@ -156,13 +157,13 @@ def targets_table(verdicts: Sequence[Verdict]) -> str:
                 "yes" if one.met else "**no**",
             ]
         )
-    return _table(rows, left=2) if len(rows) > 1 else ""
+    return table(rows, left=2) if len(rows) > 1 else ""
 
 
 def progress(figures: Figures) -> str:
     """One run in a line."""
-    names = _DECODE_FIGURES if isinstance(figures, DecodeFigures) else tuple(_COLUMNS)
-    return ", ".join(f"{_COLUMNS[name].title} {_written(name, getattr(figures, name))}" for name in names)
+    names = _DECODE_FIGURES if isinstance(figures, DecodeFigures) else tuple(COLUMNS)
+    return ", ".join(f"{COLUMNS[name].title} {_written(name, getattr(figures, name))}" for name in names)
 
 
 def machine() -> str:
@@ -182,7 +183,7 @@ def _titled(title: str, table: str) -> list[str]:
 
 
 def _written(figure: str, value: float) -> str:
-    return format(value, _COLUMNS[figure].spec)
+    return format(value, COLUMNS[figure].spec)
 
 
 def _ratios(subject: Figures, peer: Figures, figures: Sequence[str]) -> list[str]:
@@ -196,11 +197,11 @@ def _reference(verdict: Verdict) -> str:
         return ""
     if isinstance(reference, OwnFigure):
         value = _written(reference.figure, verdict.reference)
-        return f"{_COLUMNS[reference.figure].title} of {reference.workload}: {value}"
+        return f"{COLUMNS[reference.figure].title} of {reference.workload}: {value}"
     return f"{verdict.reference_name}: {_written(verdict.target.figure, verdict.reference)}"
 
 
-def _table(rows: Sequence[Sequence[str]], left: int) -> str:
+def table(rows: Sequence[Sequence[str]], left: int) -> str:
     """Rows, the first of them titles, with so many columns aligned to the left."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
 

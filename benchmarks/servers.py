@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from benchmarks.workloads import AnyWorkload, Workload
@@ -43,27 +44,27 @@ class Launch:
     health_path: str
 
 
-def llamad(model: Path, workload: Workload) -> Launch:
-    """llamad, serving the directory of `model` with that model loaded."""
+def llamad(model: Path, workload: Workload, extra: Sequence[str] = ()) -> Launch:
+    """llamad, serving the directory of `model` with that model loaded; `extra` are further flags."""
     port = free_port()
     command = [sys.executable, "-m", "llamad", "--model-directory", str(model.parent)]
     command += ["--preload-model", model.stem, "--port", str(port), "--monitor-port", "0"]
     command += ["--n-parallel", str(workload.n_slots), "--n-ctx", str(workload.n_ctx)]
     command += ["--threads", str(compute_threads(workload)), "--log-level", "warning"]
-    return Launch("llamad", command, port, "/healthz")
+    return Launch("llamad", [*command, *extra], port, "/healthz")
 
 
-def llama_server(binary: Path, model: Path, workload: Workload) -> Launch:
+def llama_server(binary: Path, model: Path, workload: Workload, extra: Sequence[str] = ()) -> Launch:
     """llama-server with one KV stream per slot; its `-c` is the sum over the slots.
 
-    All else has its defaults; among them that it keeps idle slots' prompts in up to 8 GiB of memory.
+    All else but `extra` has its defaults; so it keeps idle slots' prompts in up to 8 GiB of memory.
     """
     port = free_port()
     command = [str(binary), "--model", str(model), "--host", "127.0.0.1", "--port", str(port)]
     command += ["--parallel", str(workload.n_slots), "-c", str(workload.n_slots * workload.n_ctx)]
     command += ["--threads", str(compute_threads(workload)), "-b", str(N_BATCH)]
     command += ["-ub", str(N_UBATCH), "--no-kv-unified", "--log-disable"]
-    return Launch("llama-server", command, port, "/health")
+    return Launch("llama-server", [*command, *extra], port, "/health")
 
 
 def compute_threads(workload: AnyWorkload) -> int:

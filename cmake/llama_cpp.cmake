@@ -6,8 +6,11 @@
 include(cuda)
 llamad_resolve_cuda(LLAMAD_WITH_CUDA cuda_reason)
 message(STATUS "llamad: CUDA ${LLAMAD_WITH_CUDA} (${cuda_reason})")
-if(LLAMAD_WITH_CUDA AND NOT CMAKE_CUDA_COMPILER)
-    set(CMAKE_CUDA_COMPILER "${LLAMAD_NVCC}") # it need not be on PATH
+if(LLAMAD_WITH_CUDA)
+    if(NOT CMAKE_CUDA_COMPILER)
+        set(CMAKE_CUDA_COMPILER "${LLAMAD_NVCC}") # it need not be on PATH
+    endif()
+    include(cuda_libraries)
 endif()
 
 if(LLAMAD_LLAMA_CPP_DIR)
