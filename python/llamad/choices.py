@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from .errors import LlamadError
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from .aio.stream import Signal, TokenStream
     from .results import Result, TokenLogprobs
     from .sampling import SamplingParams
-
-_MAX_SEED = 2**63 - 1
 
 Step = tuple[int, str, "Result | None"]
 """What has come of one choice: its index, its new text, and the whole of it once it is over. Of the tokens
@@ -154,31 +152,13 @@ class Ranking:
             return params
         return sampling_params(params, {"logprobs": 0})
 
-    def params_of_each(self, params: SamplingParams) -> list[SamplingParams]:
-        """Return the parameters of each completion where they are requests of their own.
+    def chosen(self, results: Sequence[Result]) -> list[Result]:
+        """Return the `n` with the highest mean logprob per token, best first; unranked, all in order.
 
-        Seeds count up, and only the first tells of the prompt, which is the same for all, unless that is
-        all they do.
+        Each tells of the prompt what the first has been told, which alone was asked.
         """
-        scores_alone = params.max_tokens == 0
-        others = params if scores_alone else params.replace(prompt_logprobs=None, prompt_logprobs_start=0)
-        if params.seed is None:
-            return [params, *[others] * (self.n_generated - 1)]
-        seeds = itertools.accumulate(range(self.n_generated - 1), _next_seed, initial=params.seed)
-        return [params, *(others.replace(seed=seed) for seed in itertools.islice(seeds, 1, None))]
-
-    def chosen(self, results: list[Result]) -> list[Result]:
-        """Return the `n` with the highest mean logprob per token, best first; unranked, all in order."""
-        if not self._by_logprob:
-            return results
-        return sorted(results, key=_mean_logprob, reverse=True)[: self._n]
-
-
-def _next_seed(seed: int, _: object = None) -> int:
-    """As the engine counts where one request has several completions."""
-    if seed == -1:  # a new one each time
-        return seed
-    return 0 if seed == _MAX_SEED else seed + 1
+        told = [replace(result, prompt_logprobs=results[0].prompt_logprobs) for result in results]
+        return sorted(told, key=_mean_logprob, reverse=True)[: self._n] if self._by_logprob else told
 
 
 def _mean_logprob(result: Result) -> float:

@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -68,13 +69,13 @@ def quantize(
 
     Raises:
         ModelNotFoundError, InvalidModelError, TruncatedModelError: by what is wrong with `source`.
-        ParameterError: the type is unknown, the weights are quantized already, or `target` exists, is
-            `source`, or has no directory.
+        ParameterError: the type is unknown, or needs an importance matrix; the weights are quantized already;
+            or `target` exists, is `source` or a link, or has no directory.
         QuantizationError: the disk is full, or llama.cpp failed.
     """
     paths = Path(source), Path(target).absolute()
     options = {
-        "type": _known(type),
+        "type": type,
         "allow_requantize": allow_requantize,
         "keep_output_tensor": keep_output_tensor,
         "pure": pure,
@@ -97,31 +98,37 @@ def quantization_types() -> list[str]:
     return _engine.quantization_types()
 
 
-def _known(name: str) -> str:
-    known = quantization_types()
-    if name.lower() not in known:
-        hint = suggest(name.lower(), known) or f"; known are {', '.join(known)}"
-        raise ParameterError(f"type must be a quantization type, got {name!r}{hint}", param="type")
-    return name.lower()
-
-
 def _check_target(source: Path, target: Path, *, overwrite: bool) -> None:
+    try:
+        objection = _objection(source, target, overwrite=overwrite)
+    except (OSError, ValueError) as error:  # the name is too long, or has a null character
+        objection = f"target cannot be {str(target)!r}: {getattr(error, 'strerror', error)}"
+    if objection is not None:
+        raise ParameterError(objection, param="target")
+
+
+def _objection(source: Path, target: Path, *, overwrite: bool) -> str | None:
+    """Say what is wrong with a target, if anything; where the system cannot tell, raise what it says."""
     if not target.parent.is_dir():
-        raise ParameterError(f"target: there is no directory {str(target.parent)!r}", param="target")
-    if not target.exists():
-        return
+        return f"target: there is no directory {str(target.parent)!r}"
+    try:
+        kind = target.lstat().st_mode
+    except FileNotFoundError:
+        return None
     split = split_parts(source.name.removesuffix(SUFFIX))
     parts = [source] if split is None else [source.with_name(name + SUFFIX) for name in split[1]]
-    if any(one.exists() and target.samefile(one) for one in parts):
-        raise ParameterError(f"target must be another file than source, got {str(target)!r}", param="target")
-    if not target.is_file():
-        raise ParameterError(f"target must be a file, got {str(target)!r}", param="target")
-    if not overwrite:
-        raise ParameterError(f"target {str(target)!r} exists; it would be overwritten", param="target")
+    if target.exists() and any(one.exists() and target.samefile(one) for one in parts):
+        return f"target must be another file than source, got {str(target)!r}"
+    if stat.S_ISLNK(kind):
+        # To replace the link, or what it leads to? Somebody's cache of models may be behind it.
+        return f"target must be a file, got {str(target)!r}, a link to {str(target.readlink())!r}"
+    if not stat.S_ISREG(kind):
+        return f"target must be a file, got {str(target)!r}"
+    return None if overwrite else f"target {str(target)!r} exists; it would be overwritten"
 
 
 def _check_room(source: Path, target: Path, options: dict[str, Any]) -> None:
-    needed = _engine.quantized_size(str(source), **options) + _SPARE_BYTES
+    needed = _size(source, options) + _SPARE_BYTES
     free = shutil.disk_usage(target.parent).free
     if needed > free:
         raise QuantizationError(
@@ -129,9 +136,20 @@ def _check_room(source: Path, target: Path, options: dict[str, Any]) -> None:
         )
 
 
+def _size(source: Path, options: dict[str, Any]) -> int:
+    try:
+        return _engine.quantized_size(str(source), **options)
+    except ParameterError as error:
+        if error.param != "type":
+            raise
+        hint = suggest(str(options["type"]).lower(), quantization_types())
+        raise ParameterError(f"{error}{hint}", param="type") from None
+
+
 def _reserve(target: Path) -> Path:
     """Make an empty file beside the target, hidden and with the usual permissions."""
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    # Without the target's name: that may be as long as a name can be.
+    part = target.with_name(f".{secrets.token_hex(8)}.gguf.part")
     try:
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     except OSError as error:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, overload
 
 from .. import request_options
 from ..blocking.batch import size_of
-from ..choices import Choices, Ranking
+from ..choices import Ranking
 from ..jobs import completion_job, completion_jobs, is_one_prompt
 from ..results import Results
 from ..sampling import SamplingParams, sampling_params
@@ -142,15 +143,15 @@ class AsyncCompletions(AsyncRequests):
     ) -> Results[Result]:
         """Generate several completions of one prompt, which is computed once.
 
-        Takes what `Engine.choices` takes, and raises what `generate` does. It waits for room in the queue
-        for all of them; more than ever fit into it are a `ParameterError`. Where one completion fails, all
-        are cancelled.
+        Takes what `Engine.choices` takes, and raises what `generate` does; where one completion fails, the
+        others are cancelled.
         """
         ranking = Ranking(n, best_of)
         resolved = ranking.params(sampling_params(params, sampling))
-        prepared = await self.prepare(prompt, resolved, stream=False, n=ranking.n_generated, options=options)
-        streams = await self._submit_choices_when_room(prepared)
-        return Results(ranking.chosen(await Choices(streams).wait()))
+        job = completion_job(prompt, resolved, options=options, overrides={})
+        jobs = await self._off_loop(partial(job.choices, self._native, ranking.n_generated))
+        results = await self._batch(jobs, len(jobs)).results()
+        return Results(ranking.chosen(results), elapsed_s=results.elapsed_s)
 
     @at_home
     async def stream(

@@ -144,12 +144,9 @@ class AsyncRequests(Preparation):
         return await self._off_loop(partial(job.prepare, self._native, stream=stream))
 
     async def _submit_when_room(self, prepared: _engine.Prepared) -> TokenStream:
-        return (await self._submit_choices_when_room(prepared))[0]
-
-    async def _submit_choices_when_room(self, prepared: _engine.Prepared) -> list[TokenStream]:
         while True:
             try:
-                return self.submit_choices(prepared)
+                return self.submit(prepared)
             except errors.QueueFullError:
                 room = asyncio.ensure_future(self._some_finished.wait())
                 await asyncio.wait([room], timeout=_ROOM_POLL_S)

@@ -9,6 +9,7 @@ from ..jobs import chat_job, chat_jobs, is_one_conversation
 from ..jobs.chat import MAX_TOOL_ROUNDS
 from ..sampling import SamplingParams
 from .batch import size_of
+from .generation import Deltas
 from .loaded import LoadedEngine
 
 if TYPE_CHECKING:
@@ -215,6 +216,8 @@ class Chats(LoadedEngine):
     ) -> Iterator[ChatDelta]:
         """Answer a conversation and iterate over what comes; leaving the loop early cancels it.
 
+        It begins at once. An iterator that is dropped, be it before its first delta, cancels its request.
+
         Takes and raises what `submit_chat` does, and while iterating what `Generation.result` raises.
         """
         generation = self.submit_chat(
@@ -227,7 +230,7 @@ class Chats(LoadedEngine):
             options=options,
             **sampling,
         )
-        return iter(generation)
+        return Deltas(generation)
 
     def submit_chat(
         self,

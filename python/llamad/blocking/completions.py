@@ -10,6 +10,7 @@ from ..jobs import completion_job, completion_jobs, is_one_prompt
 from ..results import Results
 from ..sampling import SamplingParams, sampling_params
 from .batch import size_of
+from .generation import Deltas
 from .loaded import LoadedEngine
 
 if TYPE_CHECKING:
@@ -174,11 +175,10 @@ class Completions(LoadedEngine):
         """
         ranking = Ranking(n, best_of)
         resolved = ranking.params(sampling_params(params, sampling))
-        jobs = [
-            completion_job(prompt, each, options=options, overrides={})
-            for each in ranking.params_of_each(resolved)
-        ]
-        return Results(ranking.chosen(self._batch(jobs, len(jobs)).results()))
+        job = completion_job(prompt, resolved, options=options, overrides={})
+        jobs = job.choices(self._native, ranking.n_generated)
+        results = self._batch(jobs, len(jobs)).results()
+        return Results(ranking.chosen(results), elapsed_s=results.elapsed_s)
 
     def stream(
         self,
@@ -190,9 +190,11 @@ class Completions(LoadedEngine):
     ) -> Iterator[Delta]:
         """Continue a prompt and iterate over what comes; leaving the loop early cancels it.
 
+        It begins at once. An iterator that is dropped, be it before its first delta, cancels its request.
+
         Takes and raises what `submit` does, and while iterating what `Generation.result` raises.
         """
-        return iter(self.submit(prompt, params, options=options, **sampling))
+        return Deltas(self.submit(prompt, params, options=options, **sampling))
 
     def submit(
         self,

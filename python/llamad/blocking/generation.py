@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+import weakref
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from ..accepted import Accepted, named
+from ..lifetime import Uncopyable
 from ..results import Delta, NativeLogprobs, Result, TokenLogprobs
 from .thread_signal import ThreadSignal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
     from .._engine import Finish
 
@@ -73,7 +75,7 @@ class Generation(Accepted, Generic[D, R]):
             self._result = self._complete(self.whole())
         return self._result
 
-    def __iter__(self) -> Iterator[D]:
+    def __iter__(self) -> Generator[D, None, None]:
         """Yield the deltas as they come; leaving the loop early cancels the request.
 
         Raises:
@@ -123,3 +125,29 @@ class Generation(Accepted, Generic[D, R]):
         self._deltas.append(delta)
         if self._on_token is not None and self._failure is None:
             self._on_token(delta)
+
+
+class Deltas(Uncopyable, Generic[D]):
+    """The deltas of a generation that nobody else can read: dropping this cancels the request.
+
+    A generator alone does not see to that: one that was never asked for anything ends without a trace.
+    """
+
+    _INSTEAD = "take its deltas, which can be"
+
+    def __init__(self, generation: Generation[D, Any]) -> None:
+        self._deltas = iter(generation)
+        self._cancel = weakref.finalize(self, generation.cancel)
+        self._cancel.atexit = False
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> D:
+        """Wait for the next delta; raises as iterating a `Generation` does."""
+        return next(self._deltas)
+
+    def close(self) -> None:
+        """Do what dropping this does, as `close` of a generator would; there are no more deltas."""
+        self._cancel()
+        self._deltas.close()

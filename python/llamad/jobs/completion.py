@@ -61,6 +61,44 @@ class CompletionJob(Job["Result"]):
             return result
         return replace(result, parsed=self.output.parse(result.text, result))
 
+    def choices(self, native: _engine.Engine, n: int) -> list[ChoiceJob]:
+        """Return the jobs of `n` completions, 1 to 128, of the prompt, which is prepared here for all.
+
+        With a seed, each next one has the next seed. Only the first tells of the prompt.
+
+        Raises:
+            RequestError, EngineClosedError: as `prepare` does.
+        """
+        prepared = native.prepare(self.prompt, self.params.native, stream=False, n=n, **self.options.native)
+        return [ChoiceJob(one) for one in prepared.take_apart()]
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceJob(Job["Result"]):
+    """One of several completions of a prompt. It can be submitted once.
+
+    Attributes:
+        prepared: the completion.
+    """
+
+    prepared: _engine.Prepared
+
+    @property
+    def name(self) -> str | None:
+        return None
+
+    def prepare(self, native: _engine.Engine, *, stream: bool = False) -> _engine.Prepared:
+        del native, stream
+        return self.prepared
+
+    def delta_maker(self, prepared: _engine.Prepared) -> DeltaMaker:
+        del prepared
+        return plain_delta
+
+    def finish(self, result: Result, prepared: _engine.Prepared) -> Result:
+        del prepared
+        return result
+
 
 def completion_job(
     prompt: Prompt,

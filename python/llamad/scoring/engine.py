@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Protocol, TypeVar, overload
 
 from .. import request_options
-from ..errors import ParameterError
-from ..jobs.inputs import check_prompt, is_one_prompt, require_many
-from .pairs import joined, known
-from .plan import Plan, perplexity_of
-from .windows import checked, fitted, longest_window, require_two, sliding
+from ..jobs.inputs import require_many
+from .asked import Asked, place_of_pair, plan_pairs, plan_text
+from .plan import perplexity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,10 +18,8 @@ if TYPE_CHECKING:
     from ..request_options import RequestOptions
     from ..results import Result, Results
     from ..sampling import SamplingParams
+    from .asked import Pair, Text
     from .values import Perplexity, Score
-
-    Text = str | Sequence[int]
-    Pair = tuple[Text, Text]
 
 T = TypeVar("T")
 
@@ -78,15 +74,15 @@ class Scoring:
     @overload
     def score(
         self: Generates,
-        prompt: Text,
-        continuation: Iterable[Text],
+        prompt: Text | Iterable[Text],
+        continuation: Text | Iterable[Text],
         *,
         options: RequestOptions = request_options.DEFAULT,
         progress: bool | None = None,
     ) -> list[Score]: ...
     def score(
         self: Generates,
-        prompt: Text,
+        prompt: Text | Iterable[Text],
         continuation: Text | Iterable[Text],
         *,
         options: RequestOptions = request_options.DEFAULT,
@@ -94,16 +90,17 @@ class Scoring:
     ) -> Score | list[Score]:
         """Say how likely continuations of a prompt are; nothing is generated.
 
-        The prompt is computed once, however many continuations it has. What is scored are the tokens of the
-        whole text after those of the prompt, as in lm-evaluation-harness: white space at the end of the
-        prompt counts as part of the continuation. An empty prompt stands for the token that texts begin with
-        (or else end with). What does not fit into the context loses the beginning of the prompt, and a
-        continuation that does not fit alone is computed in windows of a context, each half of which is
-        context of the other half.
+        What prompts have in common is computed once, however many continuations there are. What is scored
+        are the tokens of the whole text after those of the prompt, as in lm-evaluation-harness: white space
+        at the end of the prompt counts as part of the continuation. An empty prompt stands for the token that
+        texts begin with (or else end with). What does not fit into the context loses the beginning of the
+        prompt, and a continuation that does not fit alone is computed in windows of a context, each half of
+        which is context of the other half.
 
         Args:
-            prompt: text, or token ids taken as they are.
-            continuation: one, or any number of them.
+            prompt: text, or token ids taken as they are; or any number of such.
+            continuation: the same. Of several prompts and several continuations there must be as many of the
+                one as of the other, and each prompt has its own; else all share the one.
             options: priority, time-out and with whom to share.
             progress: whether to show a bar; None: where somebody sees it and there is more than one.
 
@@ -112,15 +109,18 @@ class Scoring:
             >>> paris.logprob > rome.logprob
             True
 
+        Returns:
+            A score for each pair; just the score, of one prompt and one continuation.
+
         Raises:
-            ParameterError: a continuation has no token, or a token id is not in the vocabulary.
+            ParameterError: a continuation has no token, a token id is not in the vocabulary, or there are not
+                as many continuations as prompts.
             RequestError, EngineClosedError, RequestTimeoutError, GenerationError: as `generate` does.
         """
-        continuations, one = texts_of(continuation)
-        pairs = [(prompt, item) for item in continuations]
-        plan = plan_pairs(self._native, pairs, None if one else "continuation")
+        asked = Asked.of(prompt, continuation)
+        plan = plan_pairs(self._native, asked.pairs, asked.place)
         scores = plan.scores(self.generate(plan.prompts, plan.params, options=options, progress=progress))
-        return scores[0] if one else scores
+        return asked.told(scores)
 
     def loglikelihood(
         self: Generates,
@@ -143,7 +143,7 @@ class Scoring:
             RequestError, EngineClosedError, RequestTimeoutError, GenerationError: as `score` does.
         """
         require_many("pairs", _PAIRS, pairs)
-        plan = plan_pairs(self._native, pairs, "pairs")
+        plan = plan_pairs(self._native, pairs, place_of_pair)
         results = self.generate(plan.prompts, plan.params, options=options, progress=progress)
         return [(score.logprob, score.is_greedy) for score in plan.scores(results)]
 
@@ -194,24 +194,23 @@ class AsyncScoring:
     @overload
     async def score(
         self: AsyncGenerates,
-        prompt: Text,
-        continuation: Iterable[Text],
+        prompt: Text | Iterable[Text],
+        continuation: Text | Iterable[Text],
         *,
         options: RequestOptions = request_options.DEFAULT,
     ) -> list[Score]: ...
     async def score(
         self: AsyncGenerates,
-        prompt: Text,
+        prompt: Text | Iterable[Text],
         continuation: Text | Iterable[Text],
         *,
         options: RequestOptions = request_options.DEFAULT,
     ) -> Score | list[Score]:
         """Say how likely continuations of a prompt are; see `Engine.score`."""
-        continuations, one = texts_of(continuation)
-        pairs = [(prompt, item) for item in continuations]
-        plan = await self._off_loop(partial(plan_pairs, self._native, pairs, None if one else "continuation"))
+        asked = Asked.of(prompt, continuation)
+        plan = await self._off_loop(partial(plan_pairs, self._native, asked.pairs, asked.place))
         scores = plan.scores(await self.generate(plan.prompts, plan.params, options=options))
-        return scores[0] if one else scores
+        return asked.told(scores)
 
     async def loglikelihood(
         self: AsyncGenerates,
@@ -221,7 +220,7 @@ class AsyncScoring:
     ) -> list[tuple[float, bool]]:
         """Return each continuation's log-likelihood, and whether it is the greedy one; see `Engine`."""
         require_many("pairs", _PAIRS, pairs)
-        plan = await self._off_loop(partial(plan_pairs, self._native, list(pairs), "pairs"))
+        plan = await self._off_loop(partial(plan_pairs, self._native, list(pairs), place_of_pair))
         results = await self.generate(plan.prompts, plan.params, options=options)
         return [(score.logprob, score.is_greedy) for score in plan.scores(results)]
 
@@ -237,46 +236,3 @@ class AsyncScoring:
         plan = await self._off_loop(partial(plan_text, self._native, text, window, stride))
         results = await self.generate(plan.prompts, plan.params, options=options)
         return perplexity_of(plan.by_text(results)[0])
-
-
-def plan_pairs(native: _engine.Engine, pairs: Iterable[Pair], name: str | None) -> Plan:
-    """Plan to score each pair's continuation.
-
-    Args:
-        native: tokenizes.
-        pairs: of a prompt and its continuation.
-        name: what messages call the list that the pairs are of; None where there is one.
-    """
-    longest = longest_window(native.info.n_ctx)
-    windows = []
-    for index, pair in enumerate(pairs):
-        try:
-            tokens, start = joined(native, *_pair(pair))
-        except ParameterError as error:
-            if name is None:
-                raise
-            raise ParameterError(f"{name}[{index}]: {error}", param=f"{name}[{index}]") from None
-        windows.append(fitted(tokens, start, longest))
-    return Plan(windows, n_top=1)
-
-
-def _pair(value: object) -> Pair:
-    if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
-        raise ParameterError(f"must be a pair of a prompt and its continuation, got {value!r}", param="pairs")
-    return cast("Pair", tuple(value))
-
-
-def plan_text(native: _engine.Engine, text: Text, window: int | None, stride: int | None) -> Plan:
-    """Plan to predict each token of a text but the first."""
-    window, stride = checked(window, stride, longest_window(native.info.n_ctx))
-    text = check_prompt("text", text)
-    tokens = native.tokenize(text) if isinstance(text, str) else known(native, text, "text")
-    require_two(tokens, "text")
-    return Plan([sliding(tokens, 1, window, stride)], n_top=0)
-
-
-def texts_of(value: Text | Iterable[Text]) -> tuple[list[Text], bool]:
-    """Return one text or several as a list, and whether it is one."""
-    if is_one_prompt(value, "continuation"):
-        return [cast("Text", value)], True
-    return list(cast("Iterable[Text]", value)), False

@@ -21,7 +21,8 @@ from llamad.server.monitor import make_monitor
 from llamad.server.state import ServerState
 from llamad.settings import Settings
 
-from .fakes import WAIT_S, FakeEngine, FakeModels
+from .fake_models import FakeModels
+from .fakes import WAIT_S, FakeEngine
 
 P = ParamSpec("P")
 

@@ -14,7 +14,8 @@ from llamad.server.monitor_gate import MonitorGate
 from llamad.server.state import ServerState
 from llamad.settings import Settings
 
-from .fakes import FakeEngine, FakeModels
+from .fake_models import FakeModels
+from .fakes import FakeEngine
 from .harness import client_of, on_loop
 from .test_errors import error_of
 

@@ -32,6 +32,7 @@ async def test_models() -> None:
         "context_length": 2048,
         "training_context_length": 4096,
         "capabilities": ["completion", "chat", "tools", "infill"],
+        "devices": [{"name": "CPU", "layers": 3, "bytes": 1 << 20}],
     }
     async with serving() as served:
         listed = await served.client.get("/v1/models")

@@ -14,7 +14,8 @@ from llamad.server.connection import Connection
 from llamad.server.slow_readers import ReadLimits, SlowReaders
 from llamad.server.state import ServerState
 
-from .fakes import WAIT_S, FakeEngine, FakeModels, delta, end
+from .fake_models import FakeModels
+from .fakes import WAIT_S, FakeEngine, delta, end
 from .harness import CHAT, Served, chat_body, events_of, on_loop, raw_request, serving, until, wait_for
 
 if TYPE_CHECKING:

@@ -97,6 +97,23 @@ def test_choices_in_order(engine: Engine) -> None:
     alone = [engine.generate(PROMPT, **SAMPLED | {"seed": 7 + index}) for index in range(3)]
     assert [result.text for result in results] == [result.text for result in alone]
     assert results[0].logprobs is None
+    assert results.elapsed_s is not None
+    longest = max(result.timings.prefill_s + result.timings.decode_s for result in results)
+    assert longest <= results.elapsed_s < 60
+
+
+def test_choices_of_a_prompt_that_is_only_scored(tiny_model: Path, engine: Engine) -> None:
+    scored: dict[str, Any] = {"n": 3, "max_tokens": 0, "prompt_logprobs": 0}
+
+    async def awaited(best_of: int | None) -> list[Result]:
+        async with await AsyncEngine.load(tiny_model, n_parallel=4, n_ctx=512, n_threads=1) as loaded:
+            return await loaded.choices(PROMPT, best_of=best_of, **scored)
+
+    for best_of in (None, 4):
+        for results in (engine.choices(PROMPT, best_of=best_of, **scored), asyncio.run(awaited(best_of))):
+            assert [(result.text, result.token_ids) for result in results] == [("", [])] * 3
+            assert {result.finish_reason for result in results} == {"length"}
+            assert all(result.prompt_logprobs for result in results)
 
 
 def test_the_best_of_many_come_first(engine: Engine) -> None:
@@ -143,8 +160,8 @@ def test_choices_wait_for_room_on_an_event_loop(tiny_model: Path) -> None:
             each = await asyncio.gather(*(loaded.choices("hello", n=8, max_tokens=1) for _ in range(4)))
             assert [len(results) for results in each] == [8] * 4
             assert len(await many) == 100
-            with pytest.raises(ParameterError, match="10"):
-                await loaded.choices("hello", n=20, max_tokens=1)
+            # More than ever fit into the queue.
+            assert len(await loaded.choices("hello", n=20, max_tokens=1)) == 20
 
     asyncio.run(scenario())
 

@@ -115,6 +115,15 @@ def test_echo_has_parallel_lists_whose_offsets_cut_the_text(client: OpenAI) -> N
             assert choice.text[start:end] == token
 
 
+@pytest.mark.parametrize("best_of", [2, 4])
+def test_every_choice_has_the_scores_of_its_prompt(client: OpenAI, best_of: int) -> None:
+    asked: dict[str, Any] = {"model": SMOLLM2, "prompt": PROMPT, "max_tokens": 2, "echo": True, "logprobs": 0}
+    told = [scores(one) for one in client.completions.create(n=2, best_of=best_of, seed=1, **asked).choices]
+    assert all("".join(one.tokens).startswith(PROMPT) for one in told)
+    assert [one.text_offset[0] for one in told] == [0, 0]
+    assert told[0].token_logprobs[:-2] == told[1].token_logprobs[:-2]
+
+
 def test_the_prompt_alone_can_be_scored(client: OpenAI) -> None:
     completion = complete(client, PROMPT, max_tokens=0, echo=True, logprobs=0)
     choice = completion.choices[0]

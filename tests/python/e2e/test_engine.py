@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import llamad
@@ -91,6 +92,25 @@ def test_leaving_a_stream_frees_its_slot(endless: Engine) -> None:
     for _ in endless.stream("hello", ignore_eos=True, **GREEDY):
         break
     assert endless.generate("world", max_tokens=4, **GREEDY).usage.completion_tokens == 4
+
+
+@pytest.mark.parametrize("begin", ["stream", "stream_chat"])
+def test_a_stream_that_nobody_reads_frees_its_slot(endless: Engine, begin: str) -> None:
+    deltas = getattr(endless, begin)("hello", ignore_eos=True, **GREEDY)
+    assert endless.stats()["finished_cancelled"] == 0
+    del deltas
+    assert endless.generate("world", max_tokens=4, **GREEDY).usage.completion_tokens == 4
+    assert endless.stats()["finished_cancelled"] == 1
+
+
+@pytest.mark.parametrize("n_read", [0, 1])
+def test_a_stream_can_be_closed_while_somebody_holds_it(endless: Engine, n_read: int) -> None:
+    deltas: Any = endless.stream("hello", ignore_eos=True, **GREEDY)
+    assert len(list(islice(deltas, n_read))) == n_read
+    deltas.close()
+    assert list(deltas) == []
+    assert endless.generate("world", max_tokens=4, **GREEDY).usage.completion_tokens == 4
+    assert endless.stats()["finished_cancelled"] == 1
 
 
 def test_prompt_as_token_ids(engine: Engine) -> None:

@@ -60,9 +60,13 @@ def test_long_prompts_are_scored_beside_others(engine: Engine) -> None:
     assert len(neighbour.result(timeout=120).token_ids) == 20
 
 
-def test_choices_share_the_scores_of_their_prompt(engine: Engine) -> None:
-    results = engine.choices("The sky is", n=3, max_tokens=3, prompt_logprobs=0, seed=1)
-    assert [result.prompt_logprobs is not None for result in results] == [True, False, False]
+@pytest.mark.parametrize("best_of", [None, 6])
+def test_choices_share_the_scores_of_their_prompt(engine: Engine, best_of: int | None) -> None:
+    results = engine.choices("The sky is", n=3, best_of=best_of, max_tokens=3, prompt_logprobs=0, seed=1)
+    scores = results[0].prompt_logprobs
+    assert scores is not None
+    assert len(scores) == results[0].usage.prompt_tokens - 1
+    assert all(result.prompt_logprobs is scores for result in results)
 
 
 def test_no_end_before_min_tokens(engine: Engine) -> None:

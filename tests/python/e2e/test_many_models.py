@@ -241,6 +241,9 @@ def test_sighup_reads_the_tables_again(configured: tuple[ServerProcess, Path]) -
     wait_until(lambda: get(f"{server.url}/v1/models/short")[0] == 404 or "reload: done" in server.log, "it")
     complete(server, "tiny")
     assert model_of(server, "tiny")["context_length"] == 128
+    devices = model_of(server, "tiny")["devices"]
+    assert sum(one["layers"] for one in devices) == 3, "two, and the output layer"
+    assert all(one["bytes"] > 0 for one in devices)
 
 
 def test_an_idle_model_is_unloaded_after_its_keep_alive(tiny_model: Path, tmp_path: Path) -> None:

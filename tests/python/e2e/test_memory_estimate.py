@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(180)
 
 MIB = 1 << 20
+ON_HOST: dict[str, Any] = {"n_gpu_layers": 0}
 
 ENGINE = """
 import json, sys
@@ -83,6 +84,7 @@ def measured(program: str, options: dict[str, Any]) -> int:
 
 
 def estimate(config: _engine.EngineConfig | _engine.EmbedderConfig) -> dict[str, int]:
+    """What is taken of the machine's memory; all of it, for the models here are put on no GPU."""
     [host] = [entry for entry in _engine.estimate_memory(config) if entry.pop("device") == "CPU"]
     return host
 
@@ -101,7 +103,8 @@ def total(estimated: dict[str, int]) -> int:
     ],
 )
 def test_it_is_what_a_model_takes(smollm2: Path, options: dict[str, Any]) -> None:
-    given = {"model_path": str(smollm2), "use_mmap": False, "prefix_cache_mib": 0, "n_threads": 1, **options}
+    alike: dict[str, Any] = {"use_mmap": False, "prefix_cache_mib": 0, "n_threads": 1, **ON_HOST}
+    given = {"model_path": str(smollm2), **alike, **options}
     estimated = total(estimate(_engine.EngineConfig(**given)))
     taken = measured(ENGINE, given)
     # Not all of a buffer need be touched; graphs, threads and what Python does are not in the estimate.
@@ -109,14 +112,14 @@ def test_it_is_what_a_model_takes(smollm2: Path, options: dict[str, Any]) -> Non
 
 
 def test_it_is_what_an_embedder_takes(minilm: Path) -> None:
-    given: dict[str, Any] = {"model_path": str(minilm), "use_mmap": False, "n_threads": 1}
+    given: dict[str, Any] = {"model_path": str(minilm), "use_mmap": False, "n_threads": 1, **ON_HOST}
     estimated = total(estimate(_engine.EmbedderConfig(**given)))
     assert estimated * 0.9 < measured(EMBEDDER, given) < estimated * 1.05 + 10 * MIB
 
 
 def test_its_parts(smollm2: Path) -> None:
     def part(**options: Any) -> dict[str, int]:
-        return estimate(_engine.EngineConfig(model_path=str(smollm2), **options))
+        return estimate(_engine.EngineConfig(model_path=str(smollm2), **ON_HOST, **options))
 
     small, long, wide = (
         part(n_ctx=1024, n_parallel=1),
@@ -137,8 +140,10 @@ def test_its_parts(smollm2: Path) -> None:
 
 def test_adapters_are_weights(tiny_model: Path, tmp_path: Path) -> None:
     adapter = write_adapter(tmp_path / "adapter.gguf", tiny_model)
-    plain = estimate(_engine.EngineConfig(model_path=str(tiny_model)))
-    adapted = estimate(_engine.EngineConfig(model_path=str(tiny_model), lora_adapters=[(str(adapter), 1.0)]))
+    plain = estimate(_engine.EngineConfig(model_path=str(tiny_model), **ON_HOST))
+    adapted = estimate(
+        _engine.EngineConfig(model_path=str(tiny_model), lora_adapters=[(str(adapter), 1.0)], **ON_HOST)
+    )
     assert adapted["weights"] - plain["weights"] == 3 * 4 * (64 + 64 + 64 + 128 + 64 + 64)
 
 
@@ -146,7 +151,8 @@ def test_adapters_are_weights(tiny_model: Path, tmp_path: Path) -> None:
 def test_other_kinds_of_memory(tmp_path: Path, kind: str) -> None:
     path = write_kind(kind, tmp_path / "model.gguf")
     one, four = (
-        estimate(_engine.EngineConfig(model_path=str(path), n_ctx=512, n_parallel=n)) for n in (1, 4)
+        estimate(_engine.EngineConfig(model_path=str(path), n_ctx=512, n_parallel=n, **ON_HOST))
+        for n in (1, 4)
     )
     assert one["weights"] == four["weights"] > 0
     assert one["context"] < four["context"]
@@ -155,7 +161,7 @@ def test_other_kinds_of_memory(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["mean", "rank", "causal-last"])
 def test_other_kinds_of_models(tmp_path: Path, kind: str) -> None:
     path = write_embedder(kind, tmp_path / "model.gguf")
-    config = _engine.EmbedderConfig(model_path=str(path))
+    config = _engine.EmbedderConfig(model_path=str(path), **ON_HOST)
     assert min(estimate(config)[part] for part in ("weights", "context", "compute")) > 0
 
 

@@ -53,14 +53,15 @@ def test_it_makes_what_the_file_is_for_and_estimates_it(tiny_model: Path, tmp_pa
         generates, embeds = definition(tiny_model), definition(tmp_path / "embedder.gguf")
         kinds: tuple[tuple[Definition, ModelKind], ...] = ((generates, "generate"), (embeds, "embed"))
         for one, kind in kinds:
-            (host,) = [device for device in await loader.estimate(one, kind) if device["device"] == "CPU"]
-            assert host["weights"] + host["context"] + host["compute"] >= one.spec.size_bytes / 2
+            devices = (await loader.estimate(one, kind, {})).memory
+            sizes = [device["weights"] + device["context"] + device["compute"] for device in devices]
+            assert sum(sizes) >= one.spec.size_bytes / 2
         seen: list[float] = []
-        engine = await loader.load(generates, "generate", 0, seen.append)
+        engine = await loader.load(generates, "generate", 0, {}, seen.append)
         assert isinstance(engine, AsyncEngine)
         assert engine.info.n_ctx == 128
         assert seen
-        other = await loader.load(embeds, "embed", 0, nothing)
+        other = await loader.load(embeds, "embed", 0, {}, nothing)
         assert isinstance(other, AsyncEmbedder)
         await asyncio.gather(engine.close(), other.close())
         assert len(afters) == 4
@@ -74,8 +75,8 @@ def test_a_larger_context_needs_more(tiny_model: Path) -> None:
         loader = EngineLoader()
         needs = []
         for n_ctx in (256, 2048):
-            estimate = await loader.estimate(definition(tiny_model, n_ctx=n_ctx), "generate")
-            needs.append(sum(one["context"] for one in estimate))
+            estimate = await loader.estimate(definition(tiny_model, n_ctx=n_ctx), "generate", {})
+            needs.append(sum(one["context"] for one in estimate.memory))
         assert needs[1] > 4 * needs[0]
 
     run(scenario)
@@ -87,9 +88,9 @@ def test_what_is_no_model_is_told_by_estimate_and_load(tmp_path: Path) -> None:
     async def scenario() -> None:
         loader, bad = EngineLoader(), definition(tmp_path / "bad.gguf")
         with pytest.raises(InvalidModelError):
-            await loader.estimate(bad, "generate")
+            await loader.estimate(bad, "generate", {})
         with pytest.raises(InvalidModelError):
-            await loader.load(bad, "generate", 0, nothing)
+            await loader.load(bad, "generate", 0, {}, nothing)
 
     run(scenario)
 
@@ -104,7 +105,7 @@ def test_a_load_can_be_given_up_and_ends_with_its_thread(tmp_path: Path) -> None
         def first(_: float) -> None:
             loop.call_soon_threadsafe(begun.set)
 
-        loading = asyncio.create_task(EngineLoader().load(definition(path), "generate", 0, first))
+        loading = asyncio.create_task(EngineLoader().load(definition(path), "generate", 0, {}, first))
         await begun.wait()
         loading.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -118,9 +119,9 @@ def test_without_memory_for_it_the_prefix_cache_on_disk_is_left_out(tiny_model: 
     async def scenario() -> None:
         one = definition(tiny_model, prefix_cache_dir=tmp_path / "cache")
         loader = EngineLoader()
-        await loader.estimate(one, "generate")
+        await loader.estimate(one, "generate", {})
         for mib in (0, 16):
-            engine = await loader.load(one, "generate", mib, nothing)
+            engine = await loader.load(one, "generate", mib, {}, nothing)
             await engine.close()
         assert (tmp_path / "cache").is_dir()
 

@@ -74,6 +74,34 @@ def test_several_continuations_keep_their_order(engine: Engine) -> None:
     assert engine.score("Hello", none) == []
 
 
+def test_several_prompts_have_a_continuation_each_or_share_one(engine: Engine) -> None:
+    prompts, continuations = ["Hello", "one two", "Hello world"], [" two", " three", " one"]
+    wanted = [engine.score(*pair).logprob for pair in zip(prompts, continuations, strict=True)]
+    scores = engine.score(prompts, iter(continuations))
+    assert [score.logprob for score in scores] == pytest.approx(wanted, abs=TOLERANCE * 20)
+    assert [score.token_ids for score in engine.score(iter(prompts), " two")] == [scores[0].token_ids] * 3
+    assert engine.score([engine.tokenize("Hello")], [" two"])[0].token_ids == scores[0].token_ids
+    assert engine.score(iter(list[str]()), " two") == []
+
+
+@pytest.mark.parametrize(
+    ("prompt", "continuation", "param", "message"),
+    [
+        (["a", "b"], [" c"], "continuation", "one for each of the 2 prompts, got 1"),
+        (["a", "b"], [" c", ""], "continuation[1]", "at least one token"),
+        (["a", "b"], "", "continuation", "at least one token"),
+        (["a", 5], " c", "prompt[1]", "a text or a list of token ids"),
+        (5, [" c"], "prompt", "an iterable"),
+    ],
+)
+def test_what_cannot_be_paired(
+    engine: Engine, prompt: Any, continuation: Any, param: str, message: str
+) -> None:
+    with pytest.raises(ParameterError, match=message) as caught:
+        engine.score(prompt, continuation)
+    assert caught.value.param == param
+
+
 def test_white_space_at_the_end_of_the_prompt_counts_as_continuation(engine: Engine) -> None:
     assert engine.score("one ", "two").token_ids == engine.score("one", " two").token_ids
     assert engine.detokenize(engine.score("one \n", "two").token_ids) == " \ntwo"

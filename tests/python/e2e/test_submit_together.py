@@ -85,3 +85,17 @@ def test_a_request_counts_once(tiny_model: Path) -> None:
             engine.submit_choices(None)  # type: ignore[arg-type]
 
     with_engine(tiny_model, scenario)
+
+
+def test_choices_may_be_submitted_one_by_one_instead(tiny_model: Path) -> None:
+    async def scenario(engine: AsyncEngine) -> None:
+        sampled = SamplingParams(max_tokens=8, seed=7, ignore_eos=True)
+        together, apart = [await engine.prepare("hello", sampled, stream=False, n=3) for _ in range(2)]
+        wanted = [result.token_ids for result in await Choices(engine.submit_choices(together)).wait()]
+        one_by_one = [await engine.submit(part).wait() for part in apart.take_apart()]
+        assert [result.token_ids for result in one_by_one] == wanted
+        for submit in (engine.submit_choices, lambda gone: gone.take_apart()):
+            with pytest.raises(ParameterError, match="submitted before"):
+                submit(apart)
+
+    with_engine(tiny_model, scenario)

@@ -6,13 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from gguf import GGUFReader, GGUFWriter
 from llamad import _engine, errors
 
 from tests.python.support import tiny_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.timeout(180)
@@ -294,46 +293,3 @@ def test_pieces_of_tokens_are_bytes(engine: _engine.Engine) -> None:
     assert engine.token_pieces([]) == []
     with pytest.raises(errors.ParameterError):
         engine.token_pieces([engine.info.n_vocab])
-
-
-def with_metadata(source: Path, path: Path, add: Callable[[GGUFWriter], None]) -> Path:
-    """Copy a GGUF and add metadata."""
-    reader = GGUFReader(source)
-    writer = GGUFWriter(path, "llama")
-    for name, field in reader.fields.items():
-        if not name.startswith(("GGUF.", "general.architecture")):
-            element = field.types[1] if len(field.types) > 1 else None
-            writer.add_key_value(name, field.contents(), field.types[0], element)
-    add(writer)
-    for tensor in reader.tensors:
-        writer.add_tensor(tensor.name, tensor.data)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
-
-
-def test_infill(tiny_model: Path, tmp_path: Path, engine: _engine.Engine) -> None:
-    params = _engine.SamplingParams(max_tokens=4)
-    with pytest.raises(errors.ParameterError) as raised:
-        engine.prepare_infill("one", " three", params)
-    assert raised.value.param == "suffix"
-
-    ids = {"fim_pre": 300, "fim_suf": 301, "fim_mid": 302}
-
-    def add(writer: GGUFWriter) -> None:
-        for name, token in ids.items():
-            writer.add_uint32(f"tokenizer.ggml.{name}_token_id", token)
-
-    infilling = load(with_metadata(tiny_model, tmp_path / "infill.gguf", add))
-    try:
-        assert infilling.info.can_infill
-        prepared = infilling.prepare_infill("one<|im_end|>", " three", params)
-        expected = [tiny_tokenizer.BOS_ID, ids["fim_pre"]]
-        expected += infilling.tokenize("one<|im_end|>", add_special=False, parse_special=False)
-        expected += [ids["fim_suf"], *infilling.tokenize(" three", add_special=False), ids["fim_mid"]]
-        assert prepared.prompt_token_ids == expected
-        assert run(infilling, prepared)[1].completion_tokens == 4
-    finally:
-        infilling.close()

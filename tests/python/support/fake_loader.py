@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from llamad.models.manager import ModelManager
-from llamad.models.memory import Budget, DeviceMemory
+from llamad.models.memory import Budget, DeviceMemory, Estimate, Placement
 from llamad.models.residency import Policy
 from llamad.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
 
     from llamad.engine_protocol import EngineProtocol
     from llamad.models.catalogue import Definition
@@ -35,6 +36,7 @@ def write_models(directory: Path, names: Iterable[str]) -> None:
 class FakeEngine:
     def __init__(self, failure: Exception | None = None) -> None:
         self.closed = 0
+        self.info = SimpleNamespace(memory=[])
         self.closing = asyncio.Event()
         self.gate: asyncio.Event | None = None
         self._failure = failure
@@ -56,6 +58,7 @@ class FakeLoader:
         self.started: list[str] = []
         self.estimated: list[str] = []
         self.caches: list[int] = []
+        self.placements: list[Placement] = []
         self.definitions: list[Definition] = []
         self.progress: list[Callable[[float], None]] = []
         self.engines: list[FakeEngine] = []
@@ -63,18 +66,24 @@ class FakeLoader:
         self._outcomes: list[asyncio.Future[FakeEngine]] = []
         self._changed = asyncio.Condition()
 
-    async def estimate(self, definition: Definition, kind: ModelKind) -> Sequence[DeviceMemory]:
+    async def estimate(self, definition: Definition, kind: ModelKind, room: Mapping[str, int]) -> Estimate:
         self.estimated.append(definition.id)
         if self.estimate_error is not None:
             raise self.estimate_error
-        return [memory("CPU", self.sizes.get(definition.id, 0))]
+        return Estimate([memory("CPU", self.sizes.get(definition.id, 0))])
 
     async def load(
-        self, definition: Definition, kind: ModelKind, cache_mib: int, on_progress: Callable[[float], None]
+        self,
+        definition: Definition,
+        kind: ModelKind,
+        cache_mib: int,
+        placement: Placement,
+        on_progress: Callable[[float], None],
     ) -> EngineProtocol:
         outcome: asyncio.Future[FakeEngine] = asyncio.get_running_loop().create_future()
         self.started.append(definition.id)
         self.caches.append(cache_mib)
+        self.placements.append(placement)
         self.definitions.append(definition)
         self.progress.append(on_progress)
         self._outcomes.append(outcome)
@@ -100,8 +109,17 @@ class FakeLoader:
         return self._outcomes[index].cancelled()
 
 
-def memory(device: str, size: int, free: int = 0) -> DeviceMemory:
-    return {"device": device, "total": free, "free": free, "weights": size, "context": 0, "compute": 0}
+def memory(device: str, size: int, free: int = 0, *, layers: int = 0) -> DeviceMemory:
+    return {
+        "device": device,
+        "total": free,
+        "free": free,
+        "usable": free * 9 // 10,
+        "layers": layers,
+        "weights": size,
+        "context": 0,
+        "compute": 0,
+    }
 
 
 class FakeTime:

@@ -13,7 +13,7 @@ from llamad.jobs import (
     completion_jobs,
 )
 from llamad.request_options import DEFAULT
-from llamad.results import Result, Timings, Usage
+from llamad.results import ChatResult, Result, Timings, ToolCall, Usage
 from pydantic import BaseModel, field_validator
 
 USER = {"role": "user", "content": "hello"}
@@ -57,3 +57,13 @@ def completions(prompts: Any, params: Any = None, **given: Any) -> Any:
 
 def chat(messages: Any = "hello", params: Any = None, **given: Any) -> ChatJob:
     return chat_job(messages, params, options=DEFAULT, overrides={}, **given)
+
+
+def called(*calls: tuple[str, str], text: str = "", reason: Any = "stop") -> ChatResult:
+    """The answer of a model that has made these calls."""
+    made = tuple(ToolCall(f"call_{index}", *call) for index, call in enumerate(calls))
+    message = {"role": "assistant", "content": None, "tool_calls": [call.to_dict() for call in made]}
+    given = {"token_ids": [1], "finish_reason": reason, "stop_string": None, "tool_calls": made}
+    return ChatResult(
+        text=text, usage=Usage(5, 2, 1), timings=Timings(0.0, 1.0, 2.0), messages=(message,), **given
+    )

@@ -85,9 +85,15 @@ def test_what_does_not_go_together_is_logged_once(
     assert problem in caplog.text
 
 
-def test_settings_that_contradict_each_other_are_told_at_once(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r'\[models\."a"\]: .*n_batch'):
-        catalogue(tmp_path, "[models.a]\nn_batch = 1\nn_parallel = 4")
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [("n_batch = 1\nn_parallel = 4", "n_batch"), ("main_gpu = 99", "number of a GPU")],
+)
+def test_settings_that_are_fine_only_one_by_one_are_told_at_once(
+    tmp_path: Path, settings: str, message: str
+) -> None:
+    with pytest.raises(SettingsError, match=rf'\[models\."a"\]: .*{message}'):
+        catalogue(tmp_path, f"[models.a]\n{settings}")
 
 
 def test_the_directory_is_looked_at_at_most_once_a_second(tmp_path: Path) -> None:

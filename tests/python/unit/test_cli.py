@@ -1,19 +1,15 @@
 from __future__ import annotations
 
-import importlib
-import importlib.metadata
 import os
 import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
 
-import llamad
 import pytest
 from llamad import cli
-from llamad.cli.commands import COMMANDS
 from llamad.errors import PullError
-from llamad.settings import OPTIONS, Settings
+from llamad.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -90,10 +86,14 @@ def test_flags_environment_and_file_come_together(
         ("-ctk q8_0", "cache_type_k", "q8_0"),
         ("-ctv q4_0", "cache_type_v", "q4_0"),
         ("-fa on", "flash_attn", "on"),
+        ("-bs off", "backend_sampling", "off"),
         ("-t 3", "threads", 3),
         ("-tb 3", "threads_batch", 3),
         ("-ngl 99", "n_gpu_layers", 99),
         ("-ngl -1", "n_gpu_layers", -1),
+        ("-ngl auto", "n_gpu_layers", "auto"),
+        ("-sm none", "split_mode", "none"),
+        ("-mg 0", "main_gpu", 0),
         ("--gpu-layers 5", "n_gpu_layers", 5),
         ("-kvu", "kv_unified", True),
         ("--kv-unified", "kv_unified", True),
@@ -166,11 +166,23 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(
     assert served == []
 
 
-def test_settings_that_contradict_each_other_are_refused(
-    models: Path, served: list[Settings], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--n-parallel 4 --n-batch 2", "n_batch must be 4 to 1048576, got 2"),
+        (
+            "-sm none -ts 3,1",
+            'tensor_split must be empty where split_mode is "none": nothing is split, got 2',
+        ),
+        ("-mg 99", "main_gpu must be the number of a GPU, counted from 0, got 99; "),
+        (f"-ts {','.join('1' * 99)}", "tensor_split must have a share for each GPU, got 99; "),
+        (f"-ts {' -ts '.join('1' * 99)}", "tensor_split must have a share for each GPU, got 99; "),
+    ],
+)
+def test_settings_that_are_fine_only_one_by_one_are_refused(
+    models: Path, served: list[Settings], capsys: pytest.CaptureFixture[str], flags: str, message: str
 ) -> None:
-    message = failure(capsys, "--n-parallel", "4", "--n-batch", "2")
-    assert message == "llamad: n_batch must be 4 to 1048576, got 2"
+    assert failure(capsys, *flags.split()).startswith(f"llamad: {message}")
     assert served == []
 
 
@@ -187,58 +199,6 @@ def test_no_models_says_what_to_do(
     (empty / "m-00001-of-00002.gguf").touch()
     assert "missing m-00002-of-00002.gguf" in failure(capsys, "--model-directory", str(empty))
     assert served == []
-
-
-def test_help_shows_every_setting_once_with_default_unit_and_variable(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "400")
-    with pytest.raises(SystemExit) as caught:
-        cli.main(["--help"])
-    assert caught.value.code == 0
-    lines = capsys.readouterr().out.splitlines()
-    words = " ".join(" ".join(lines).split())
-    for option in OPTIONS.values():
-        names = tuple(f"{option.flag}{end}" for end in (" ", ","))
-        assert len([line for line in lines if f"{line.strip()} ".startswith(names)]) == 1
-        assert words.count(f"{option.help} (default: ") == words.count(f"[{option.variable}]") == 1
-        assert f"{option.group}:" in lines
-    for name, default in (
-        ("N_CTX", "2048 tokens"),
-        ("LAMEDUCK", "30 s"),
-        ("PRELOAD_MODEL", "none"),
-        ("THREADS", "0"),
-        ("KV_UNIFIED", "false"),
-        ("PREFIX_CACHE_DIR", "unset"),
-        ("ROPE_SCALING", "unset"),
-    ):
-        assert f"(default: {default}) [LLAMAD_{name}]" in words
-
-
-def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        cli.main(["--help"])
-    usage = capsys.readouterr().out.partition("\n\n")[0]
-    for name, command in COMMANDS.items():
-        assert f"llamad {command.usage}" in usage
-        assert command.summary in usage
-        assert callable(importlib.import_module(f"llamad.cli.{name}").run)
-
-
-def test_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    native = types.ModuleType("llamad._engine")
-    native.llama_cpp_commit = "abc123"  # type: ignore[attr-defined]
-    native.llama_cpp_version = "9.9.9"  # type: ignore[attr-defined]
-    native.cuda = False  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "llamad._engine", native)
-    monkeypatch.setattr(llamad, "_engine", native, raising=False)
-    monkeypatch.setattr(importlib.metadata, "version", {"llamad": "1.2.3"}.__getitem__)
-    assert cli.main(["--version"]) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "llamad 1.2.3",
-        "llama.cpp abc123 (llama-cpp-python 9.9.9)",
-        "CUDA: no",
-    ]
 
 
 def test_pull_says_what_it_did_and_how_to_serve(

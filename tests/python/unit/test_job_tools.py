@@ -5,38 +5,22 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import pytest
 from llamad import ParameterError
-from llamad.jobs import (
-    ChatJob,
-)
-from llamad.results import ChatResult, Timings, ToolCall, Usage
+from llamad.jobs import ChatJob
+from llamad.results import ChatResult, Timings, Usage
 
 from tests.python.support.jobs import (
     PLAIN_TOOL,
     SCHEMA,
     USER,
-    Count,
     Unit,
+    called,
     chat,
     result,
 )
-
-if TYPE_CHECKING:
-    pass
-
-
-def called(*calls: tuple[str, str], text: str = "", reason: Any = "stop") -> ChatResult:
-    """The answer of a model that has made these calls."""
-    made = tuple(ToolCall(f"call_{index}", *call) for index, call in enumerate(calls))
-    message = {"role": "assistant", "content": None, "tool_calls": [call.to_dict() for call in made]}
-    given = {"token_ids": [1], "finish_reason": reason, "stop_string": None, "tool_calls": made}
-    return ChatResult(
-        text=text, usage=Usage(5, 2, 1), timings=Timings(0.0, 1.0, 2.0), messages=(message,), **given
-    )
 
 
 def weather(city: str, unit: Unit = Unit.C) -> str:
@@ -231,17 +215,6 @@ def test_what_is_wrong_with_a_call_is_told_to_the_model(call: tuple[str, str], c
         assert following.messages[-1]["content"].startswith(content)
 
 
-@pytest.mark.parametrize("value", ["caf\ud800", {"name": "caf\ud800"}], ids=["a text", "within"])
-def test_half_a_character_that_a_function_returns_is_replaced(value: Any) -> None:
-    def find() -> Any:
-        return value
-
-    following = chat(tools=[find], run_tools=True).follow_up(called(("find", "{}")))
-    assert following is not None
-    assert "caf?" in following.messages[-1]["content"] or r"caf\ud800" in following.messages[-1]["content"]
-    following.messages[-1]["content"].encode()
-
-
 def test_arguments_that_no_template_could_write_are_told_in_the_answer_alone() -> None:
     job = chat(tools=[weather], run_tools=True)
     following = job.follow_up(called(("weather", '{"city": "Rome"}'), ("weather", "{city: Rome}")))
@@ -281,48 +254,6 @@ def test_a_coroutine_function_needs_a_loop() -> None:
     job = chat(tools=[weather_later], run_tools=True)
     with pytest.raises(ParameterError, match=r"weather_later\(\) is a coroutine function.*AsyncEngine"):
         job.follow_up(called(("weather_later", '{"city": "Rome"}')))
-
-
-class Closed:
-    def __str__(self) -> str:
-        return "closed"
-
-
-@pytest.mark.parametrize(
-    ("value", "content"),
-    [
-        ("as it is", "as it is"),
-        (None, "null"),
-        ({"a": [1, 2.5, True]}, '{"a":[1,2.5,true]}'),
-        ({1: "one"}, '{"1":"one"}'),
-        ({"a"}, '["a"]'),
-        ([Count(n=2)], '[{"n":2}]'),
-        (np.array([1.5, 2.0]), "[1.5,2.0]"),
-        (Closed(), '"closed"'),
-        (Unit.C, '"celsius"'),
-    ],
-)
-def test_values_are_told_as_json(value: Any, content: str) -> None:
-    def give() -> Any:
-        """Give something."""
-        return value
-
-    following = chat(tools=[give], run_tools=True).follow_up(called(("give", "{}")))
-    assert following is not None
-    assert following.messages[-1]["content"] == content
-
-
-def test_a_value_that_contains_itself_is_told_somehow() -> None:
-    endless: list[Any] = []
-    endless.append(endless)
-
-    def give() -> Any:
-        """Give something."""
-        return endless
-
-    following = chat(tools=[give], run_tools=True).follow_up(called(("give", "{}")))
-    assert following is not None
-    assert following.messages[-1]["content"] == "[[...]]"
 
 
 def test_jobs_stay_as_they_are() -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import orjson
 import pytest
 from llamad.models.entries import ModelEntry
+from llamad.models.memory import DeviceLayers
 from llamad.models.metadata import ModelKind, ModelMetadata
 from llamad.openai.models import (
     ModelDetails,
@@ -19,6 +20,13 @@ from llamad.openai.models import (
     one_model,
 )
 
+from tests.python.support.fake_loader import memory
+
+MEMORY = [memory("CPU", 100, layers=1), memory("CUDA0", 200, layers=2), memory("CUDA1", 50)]
+ON_TWO: list[DeviceLayers] = [
+    {"name": "CUDA0", "layers": 2, "bytes": 200},
+    {"name": "CPU", "layers": 1, "bytes": 100},
+]
 ENTRY = ModelEntry("m", Path("m.gguf"), 100, 1700000000, "unloaded")
 
 
@@ -60,17 +68,17 @@ def test_what_a_loaded_model_says(ability: str) -> None:
     }
     able = dict.fromkeys(names, False) | {ability: True}
     described = {"architecture": "llama", "n_params": 1000, "quantization": "Q4_1"}
-    info = SimpleNamespace(n_ctx=512, n_ctx_train=4096, **able, **described)
+    info = SimpleNamespace(n_ctx=512, n_ctx_train=4096, memory=MEMORY, **able, **described)
     said = details_of_info(cast("Any", info))
-    assert said == ModelDetails("llama", 1000, "Q4_1", 512, 4096, ("completion", names[ability]))
+    assert said == ModelDetails("llama", 1000, "Q4_1", 512, 4096, ("completion", names[ability]), ON_TWO)
 
 
 @pytest.mark.parametrize("kind", ["embed", "rerank"])
 def test_what_a_loaded_embedder_says(kind: str) -> None:
     described = {"architecture": "bert", "n_params": 1000, "quantization": "F16"}
-    info = SimpleNamespace(kind=kind, n_ctx=256, n_ctx_train=512, **described)
+    info = SimpleNamespace(kind=kind, n_ctx=256, n_ctx_train=512, memory=MEMORY, **described)
     said = details_of_embedder(cast("Any", info))
-    assert said == ModelDetails("bert", 1000, "F16", 256, 512, (kind,))
+    assert said == ModelDetails("bert", 1000, "F16", 256, 512, (kind,), ON_TWO)
 
 
 def test_on_the_wire() -> None:
@@ -93,5 +101,6 @@ def test_on_the_wire() -> None:
         "context_length": None,
         "training_context_length": None,
         "capabilities": [],
+        "devices": None,
     }
     assert orjson.loads(model_list([(ENTRY, ModelDetails())])) == {"object": "list", "data": [one]}

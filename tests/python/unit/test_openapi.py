@@ -14,7 +14,7 @@ from llamad.server.app import api_routes
 from llamad.server.docs_page import render, type_of
 from llamad.server.state import ServerState
 
-from tests.python.api.fakes import FakeModels
+from tests.python.api.fake_models import FakeModels
 
 DOCUMENT = document()
 OPERATION_IDS = [f"{one.method} {one.path}" for one in OPERATIONS]

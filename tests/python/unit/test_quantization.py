@@ -92,6 +92,37 @@ def test_the_directory_of_the_target_must_be_there(source: Path, tmp_path: Path)
         quantize(source, tmp_path / "nowhere" / "out.gguf")
 
 
+@pytest.mark.parametrize("leads_to", ["other.gguf", "nowhere.gguf"])
+def test_a_link_is_no_target(source: Path, tmp_path: Path, leads_to: str) -> None:
+    (tmp_path / "other.gguf").write_text("mine")
+    link = tmp_path / "link.gguf"
+    link.symlink_to(leads_to)
+    for overwrite in (False, True):
+        with pytest.raises(ParameterError, match=rf"must be a file, .*a link to '{leads_to}'") as caught:
+            quantize(source, link, overwrite=overwrite)
+        assert caught.value.param == "target"
+    assert link.is_symlink()
+    assert (tmp_path / "other.gguf").read_text() == "mine"
+    assert not (tmp_path / "nowhere.gguf").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("x" * 256, "File name too long"), ("y" * 300 + "/out.gguf", "File name too long"), ("a\0b", "null")],
+)
+def test_names_that_no_file_can_have(source: Path, tmp_path: Path, name: str, reason: str) -> None:
+    with pytest.raises(ParameterError, match=reason) as caught:
+        quantize(source, tmp_path / name)
+    assert caught.value.param == "target"
+    assert names(tmp_path) == ["tiny.gguf"]
+
+
+def test_a_name_may_be_as_long_as_names_can_be(source: Path, tmp_path: Path) -> None:
+    longest = "x" * 250 + ".gguf"
+    quantize(source, tmp_path / longest)
+    assert names(tmp_path) == ["tiny.gguf", longest]
+
+
 def test_a_directory_is_no_target(source: Path, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(ParameterError, match="must be a file"):
@@ -108,8 +139,14 @@ def test_errors_at_the_command_line_name_its_flags(
 
 
 def test_an_unknown_type_is_named_with_what_was_meant(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match=r"got 'q8'.*q8_0") as caught:
+    with pytest.raises(ParameterError, match=r'got "q8"; did you mean q8_0\?') as caught:
         quantize(source, tmp_path / "out.gguf", type="q8")
+    assert caught.value.param == "type"
+
+
+def test_a_type_that_needs_an_importance_matrix_says_so(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"importance matrix.*did you mean iq4_xs\?") as caught:
+        quantize(source, tmp_path / "out.gguf", type="iq2_xs")
     assert caught.value.param == "type"
 
 

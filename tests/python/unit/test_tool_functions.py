@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, NotRequired, Optional, TypedDict, Un
 
 import pytest
 from llamad import ParameterError
-from llamad.jobs.docstrings import docstring_of
 from llamad.jobs.function import Function
 from llamad.structured import check_tool_schema, json_schema_grammar
 from pydantic import BaseModel, Field, field_validator
@@ -293,25 +292,3 @@ def test_methods_and_decorated_functions_are_functions() -> None:
 def test_defaults_that_json_does_not_have_are_not_told() -> None:
     assert schema_of(list[int], [1]) == {"type": "array", "items": {"type": "integer"}}
     assert schema_of(str | None, None) == {"type": ["string", "null"], "default": None}
-
-
-@pytest.mark.parametrize(
-    ("text", "summary", "entries"),
-    [
-        (None, "", {}),
-        ("One line.", "One line.", {}),
-        ("One.\n\nTwo.", "One.", {}),
-        ("\n    First\n    line.\n\n    More.\n    ", "First line.", {}),
-        ("\n    Args:\n        a: one\n    ", "", {"a": "one"}),
-        ("F.\n\nArguments:\n  a (int): one\n    more\n\n  b: two: three\nReturns:\n  c: no", "F.",
-         {"a": "one more", "b": "two: three"}),
-        ("F.\n\nArgs:\n    *args: rest\n    **kw: more", "F.", {"args": "rest", "kw": "more"}),
-        ("F.\n\nArgs:\n", "F.", {}),
-    ],
-)  # fmt: skip
-def test_docstrings_are_read(text: str | None, summary: str, entries: dict[str, str]) -> None:
-    def documented() -> None: ...
-
-    documented.__doc__ = text
-    found = docstring_of(documented)
-    assert (found.summary, found.entries) == (summary, entries)

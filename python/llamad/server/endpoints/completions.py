@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 from ...choices import Ranking
@@ -49,7 +50,8 @@ class CompletionsEndpoint:
         step = ranking.n_generated
         chosen = [ranking.chosen(results[first : first + step]) for first in range(0, len(results), step)]
         write = partial(whole, answer, chosen, started.usage(results))
-        return json_response(200, await generation.written(write, parsed, results))
+        told = list(chain.from_iterable(chosen))
+        return json_response(200, await generation.written(write, parsed, told))
 
 
 async def _prepare(
