@@ -20,8 +20,7 @@ class EmbedderOptions(TypedDict, total=False):
             trained for. Default 8192.
         n_ubatch: most tokens of several inputs that are computed at once. Default 512.
         n_threads: compute threads; 0 takes the machine's cores. Default 0.
-        n_gpu_layers: layers to put on the GPU; -1 all. Default -1.
-        main_gpu: the GPU to use where one is used. Default 0.
+        n_gpu_layers, split_mode, tensor_split, main_gpu: as in `EngineOptions`.
         use_mmap: map the file instead of reading it. Default True.
         flash_attn: "auto", "on" or "off". Default "auto".
         max_queue: requests that may run and wait before `QueueFullError`. Default 256.
@@ -32,7 +31,9 @@ class EmbedderOptions(TypedDict, total=False):
     n_ctx: int
     n_ubatch: int
     n_threads: int
-    n_gpu_layers: int
+    n_gpu_layers: int | str
+    split_mode: str
+    tensor_split: Sequence[float]
     main_gpu: int
     use_mmap: bool
     flash_attn: str

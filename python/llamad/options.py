@@ -22,7 +22,7 @@ class EngineOptions(TypedDict, total=False):
         n_ubatch: most tokens computed at once. Default 512.
         itl_target_ms: time between two tokens of a running request, in milliseconds, that computing
             other requests' prompts should not exceed; their prompts are cut into chunks of a
-            learned size. Default 50.
+            learned size. Default 70.
         n_threads: compute threads for generation; 0 takes the machine's cores. Default 0.
         n_threads_batch: compute threads for prompts; 0 takes `n_threads`. Default 0.
         n_gpu_layers: layers to put on GPUs, the output layer among them: "auto" as many as fit beside the KV

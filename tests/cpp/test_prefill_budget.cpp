@@ -35,25 +35,6 @@ TEST("decoding takes its part of the target") {
     CHECK_EQ(budget.tokens(1, 1), 32);
 }
 
-TEST("a chunk may take as long as a decode, however little of the target that leaves") {
-    PrefillBudget budget(kTarget, kMost);
-    budget.observe_prefill(200, 0.2); // 1 ms a token
-    budget.observe_decode(8, 0.07);
-    CHECK_EQ(budget.tokens(1, 1), 64);
-    PrefillBudget slow(kTarget, kMost);
-    slow.observe_prefill(200, 2.0);
-    slow.observe_decode(8, 0.7);
-    CHECK_EQ(slow.tokens(1, 1), 64);
-}
-
-TEST("where nothing is generated, chunks are as long as a cancellation may wait") {
-    PrefillBudget budget(kTarget, kMost);
-    budget.observe_prefill(200, 0.2); // 1 ms a token
-    budget.observe_decode(8, 0.02);
-    CHECK_EQ(budget.tokens(1, 1), 64);
-    CHECK_EQ(budget.tokens(0, 1), 256);
-}
-
 TEST("where more prompts wait than streams run, the chunk may take up to twice as long") {
     PrefillBudget budget(kTarget, kMost);
     budget.observe_prefill(128, 0.128);

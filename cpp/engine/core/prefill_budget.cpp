@@ -17,9 +17,6 @@ constexpr double kHope = 0.99;
 
 constexpr double kMostStretch = 2;
 
-// Where nobody waits for a next token, a chunk holds up cancellations, and prompts that are shorter.
-constexpr double kAloneS = 0.4;
-
 void learn(double &average, double observed) {
     average = average > 0 ? average + kWeight * (observed - average) : observed;
 }
@@ -83,21 +80,14 @@ std::size_t PrefillBudget::tokens(std::size_t n_decoding, std::size_t n_prefilli
     if (!knows_some) {
         return sizes_.front().n_tokens;
     }
-    const double affordable = affordable_s(n_decoding, n_prefilling);
+    const double crowd =
+        static_cast<double>(n_prefilling) / static_cast<double>(std::max<std::size_t>(n_decoding, 1));
+    const double affordable_s = itl_target_s_ * std::clamp(crowd, 1.0, kMostStretch) - decode_step_s_;
     std::size_t index = sizes_.size() - 1;
-    while (index > 0 && expected_s(index) > affordable) {
+    while (index > 0 && expected_s(index) > affordable_s) {
         --index;
     }
     return sizes_[index].n_tokens;
-}
-
-double PrefillBudget::affordable_s(std::size_t n_decoding, std::size_t n_prefilling) const {
-    if (n_decoding == 0) {
-        return std::max(itl_target_s_, kAloneS);
-    }
-    const double crowd = static_cast<double>(n_prefilling) / static_cast<double>(n_decoding);
-    const double left_s = itl_target_s_ * std::clamp(crowd, 1.0, kMostStretch) - decode_step_s_;
-    return std::max(left_s, decode_step_s_);
 }
 
 } // namespace llamad

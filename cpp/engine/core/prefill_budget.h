@@ -10,7 +10,6 @@ namespace llamad {
 // Learns how fast this machine computes this model, and sizes the next chunk of a prompt so that a
 // running request waits no longer for its next token than the target says: the step that decodes and
 // the chunk behind it share that time. On one machine the right chunk is 16 tokens and on another 512.
-// Where decoding alone takes most of the target, or more, prompts get half of the time.
 //
 // Chunks are powers of two, and each size has a speed of its own: ggml's attention on a CPU, which computes
 // what ours does not, works on tiles of 64 rows, and 64 tokens deep in a prompt take less time than 48
@@ -44,7 +43,6 @@ class PrefillBudget {
         double s_per_token = 0; // 0: not known yet
     };
     double expected_s(std::size_t index) const;
-    double affordable_s(std::size_t n_decoding, std::size_t n_prefilling) const;
 
     double itl_target_s_;
     std::vector<Size> sizes_; // ascending

@@ -80,7 +80,7 @@ class EngineSettings:
         _GROUP,
         kinds.integer(1),
         "time between two tokens of a request while prompts are computed",
-        default=50,
+        default=70,
         unit="ms",
     )
     flash_attn: str = setting(
