@@ -1,32 +1,11 @@
 // What becomes of jobs whose values there is no memory for.
-#include <atomic>
-#include <cstdlib>
 #include <limits>
-#include <new>
 
 #include "check.h"
 #include "embed_rig.h"
+#include "scarce_memory.h"
 
 using namespace llamad;
-
-namespace {
-
-// Bytes from which on there is no memory.
-std::atomic<std::size_t> too_much{std::numeric_limits<std::size_t>::max()};
-
-} // namespace
-
-// Not inlined: the compiler would take free() for a mismatch.
-[[gnu::noinline]] void *operator new(std::size_t size) {
-    void *memory = size < too_much.load() ? std::malloc(size) : nullptr;
-    if (memory == nullptr) {
-        throw std::bad_alloc();
-    }
-    return memory;
-}
-
-[[gnu::noinline]] void operator delete(void *memory) noexcept { std::free(memory); }
-[[gnu::noinline]] void operator delete(void *memory, std::size_t /*size*/) noexcept { std::free(memory); }
 
 TEST("a job that there is no memory for fails, and those of the same delivery go on") {
     FakeEmbeddingModel model;
