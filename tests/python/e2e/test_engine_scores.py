@@ -70,12 +70,14 @@ def test_choices_share_the_scores_of_their_prompt(engine: Engine, best_of: int |
 
 
 def test_no_end_before_min_tokens(engine: Engine) -> None:
+    """The end of the turn is made certain: how soon a model ends by itself hangs on how it rounds."""
     prompt = "<|im_start|>user\nSay hi.<|im_end|>\n<|im_start|>assistant\n"
-    free = engine.generate(prompt, max_tokens=80, **GREEDY)
-    assert free.finish_reason == "stop"
-    longer = engine.generate(prompt, max_tokens=80, min_tokens=len(free.token_ids) + 5, **GREEDY)
-    assert len(longer.token_ids) >= len(free.token_ids) + 5
-    assert longer.text.startswith(free.text)
+    [end] = engine.tokenize("<|im_end|>")
+    certain: dict[str, Any] = {"max_tokens": 40, "logit_bias": {end: 100.0}, **GREEDY}
+    free = engine.generate(prompt, **certain)
+    assert (free.token_ids, free.text, free.finish_reason) == ([end], "", "stop")
+    longer = engine.generate(prompt, min_tokens=12, **certain)
+    assert (len(longer.token_ids), longer.token_ids.index(end), longer.finish_reason) == (13, 12, "stop")
 
 
 @pytest.mark.parametrize(
