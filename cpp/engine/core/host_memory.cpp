@@ -1,9 +1,14 @@
 #include "core/host_memory.h"
 
 #include <algorithm>
+#include <cstdlib> // defines __GLIBC__ where it is
 #include <filesystem>
 #include <fstream>
 #include <optional>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 namespace llamad {
 
@@ -85,6 +90,12 @@ HostMemory host_memory(const std::string &root) {
                       .free = number_in(meminfo, "MemAvailable:").value_or(0) * 1024};
     limit_to_cgroups(memory, base);
     return memory;
+}
+
+void give_back_freed_memory() {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 } // namespace llamad

@@ -6,6 +6,7 @@
 #include "llama.h"
 
 #include "core/errors.h"
+#include "core/host_memory.h"
 #include "llama/layer_fit.h"
 #include "llama/llama_embedding_runner.h"
 #include "llama/rerank_prompt.h"
@@ -177,8 +178,11 @@ void LlamaEmbedder::close() {
     if (engine_ != nullptr) {
         engine_->close();
     }
-    const std::lock_guard lock(mutex_);
-    model_.reset();
+    {
+        const std::lock_guard lock(mutex_);
+        model_.reset();
+    }
+    give_back_freed_memory();
 }
 
 } // namespace llamad

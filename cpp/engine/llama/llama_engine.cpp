@@ -8,6 +8,7 @@
 
 #include "chat/answer_grammar.h"
 #include "core/errors.h"
+#include "core/host_memory.h"
 #include "llama/layer_fit.h"
 #include "llama/llama_runner.h"
 #include "llama/prefix_store.h"
@@ -237,8 +238,11 @@ void LlamaEngine::close() {
     if (engine_ != nullptr) {
         engine_->close();
     }
-    const std::lock_guard lock(mutex_);
-    loaded_.reset();
+    {
+        const std::lock_guard lock(mutex_);
+        loaded_.reset();
+    }
+    give_back_freed_memory();
 }
 
 } // namespace llamad

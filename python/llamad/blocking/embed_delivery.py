@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, cast
 
 from .. import errors
 from ..lifetime import Process
-from ..models.trim import give_back_freed_memory
 from ..results import error_of
 from .thread_signal import ThreadSignal
 
@@ -101,7 +100,6 @@ class EmbedDelivery:
             return
         for thread in {self._thread, *self._submitting} - {threading.current_thread()}:
             thread.join()
-        give_back_freed_memory()
 
     def _drain_until_stopped(self) -> None:
         while not self._stopped:

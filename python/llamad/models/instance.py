@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import time
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from .memory import layers_by_device
 from .residency import Resident
-from .trim import give_back_freed_memory
 
 if TYPE_CHECKING:
+    import asyncio
+
     from .catalogue import Definition
     from .loader import AnyEngine, Loader
     from .metadata import ModelKind, ModelMetadata
@@ -96,7 +96,6 @@ class Instance:
         if self.engine is not None:
             await self.engine.close()
             self.engine = None
-            await asyncio.to_thread(give_back_freed_memory)
 
     @property
     def where(self) -> str:
