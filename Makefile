@@ -239,7 +239,17 @@ CACHE_TAG = $(shell $(VENV)/bin/python -c 'import sys; print(sys.implementation.
 
 PIP_INSTALL := python -m pip install --disable-pip-version-check --no-deps --no-build-isolation
 
-$(VENV)/.installed: $(VENV)/.deps $(PYTHON_FILES) $(CPP_FILES) $(BUILD_FILES)
+# Rewritten where a build option is another than last time: LLAMAD_CUDA=ON make serve, after make serve.
+BUILD_OPTIONS := LLAMAD_CUDA LLAMAD_CUDA_ARCHITECTURES LLAMAD_CUBLAS_PYTHON LLAMAD_LLAMA_CPP_DIR LLAMAD_NATIVE \
+	LLAMAD_SANITIZE
+$(VENV)/.options: FORCE | $(VENV)/bin/python
+	@options='$(foreach name,$(BUILD_OPTIONS),$(name)=$($(name)))'; \
+	[ "$$(cat $@ 2>/dev/null)" = "$$options" ] || echo "$$options" > $@
+
+.PHONY: FORCE
+FORCE:
+
+$(VENV)/.installed: $(VENV)/.deps $(VENV)/.options $(PYTHON_FILES) $(CPP_FILES) $(BUILD_FILES)
 	@echo "Building llamad; the first time compiles llama.cpp, which takes minutes."
 	@cmake -DLLAMAD_CUDA="$${LLAMAD_CUDA:-AUTO}" -DLLAMAD_NATIVE="$${LLAMAD_NATIVE:-ON}" \
 		-DLLAMAD_CUDA_ARCHITECTURES="$${LLAMAD_CUDA_ARCHITECTURES:-}" -P cmake/cuda.cmake
@@ -247,7 +257,7 @@ $(VENV)/.installed: $(VENV)/.deps $(PYTHON_FILES) $(CPP_FILES) $(BUILD_FILES)
 	@rm -f $(VENV)/.editable; touch $@
 
 # No Python files: they are read where they lie.
-$(VENV)/.editable: $(VENV)/.deps $(CPP_FILES) $(BUILD_FILES)
+$(VENV)/.editable: $(VENV)/.deps $(VENV)/.options $(CPP_FILES) $(BUILD_FILES)
 	$(PIP_INSTALL) --editable .
 	@rm -f $(VENV)/.installed; touch $@
 

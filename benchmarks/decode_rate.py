@@ -66,8 +66,11 @@ def text_generation_s(output: str) -> float:
 
 
 def batched_bench_results(output: str) -> list[dict[str, float]]:
-    """What llama-batched-bench printed: a JSON object for each batch, "pl" of "tg" tokens, "t_tg" seconds."""
-    return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    """What llama-batched-bench printed: a JSON object for each batch, "pl" of "tg" tokens, "t_tg" seconds.
+
+    A last line that is cut off is left out.
+    """
+    return [json.loads(line) for line in output.splitlines() if line.startswith("{") and line.endswith("}")]
 
 
 def _figures(workload: DecodeWorkload, wall_s: float) -> DecodeFigures:

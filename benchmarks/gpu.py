@@ -15,6 +15,7 @@ import shutil
 import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -178,20 +179,22 @@ def _written(name: str, arguments: argparse.Namespace, deadline: Deadline) -> Pa
 
 def _profile(model: Path, arguments: argparse.Namespace, deadline: Deadline) -> None:
     """CPU profiles of llamad, in pprof's format, while it serves the most streams, greedy and sampled."""
-    port = servers.free_port()
     seconds = _QUICK_PROFILE_SECONDS if arguments.quick else _PROFILE_SECONDS
-    for one in decode_measurements(model.stem, _scale(arguments))[-2:]:
-        workload = one.workload
-        program = Program(SUBJECT, SUBJECT, ("--monitor-port", str(port)))
-        launch = program.launch(model, workload, _peers(arguments))
-        kind = "greedy" if "greedy" in workload.name else "sampled"
-        target = arguments.out / f"profile-{model.stem}-{workload.streams}-{kind}.pb.gz"
-        limit = deadline.bound(120.0, at_least=30.0)
-        log = arguments.build / "logs" / "profile.log"
-        with servers.Server(launch, log) as server, ThreadPoolExecutor() as beside:
-            run_load(server.port, workload.warm_up(model.stem), workload.n_slots, limit)
+    workloads = [one.workload for one in decode_measurements(model.stem, _scale(arguments))[-2:]]
+    port, first = servers.free_port(), workloads[0]
+    program = Program(SUBJECT, SUBJECT, ("--monitor-port", str(port)))
+    launch = program.launch(model, first, _peers(arguments))
+    limit = deadline.bound(120.0, at_least=30.0)
+    log = arguments.build / "logs" / "profile.log"
+    with servers.Server(launch, log) as server, ThreadPoolExecutor() as beside:
+        run_load(server.port, first.warm_up(model.stem), first.n_slots, limit)
+        for seed, workload in enumerate(workloads):
+            kind = "greedy" if "greedy" in workload.name else "sampled"
+            target = arguments.out / f"profile-{model.stem}-{workload.streams}-{kind}.pb.gz"
+            # A fast GPU would be done with one for each stream before the profile is.
+            load = replace(workload, conversations=3 * workload.streams).load(model.stem, seed)
             fetched = beside.submit(_fetch_profile, port, seconds, target)
-            run_load(server.port, workload.load(model.stem, 7), workload.streams, deadline.bound(120.0))
+            run_load(server.port, load, workload.streams, deadline.bound(120.0))
             fetched.result()
 
 

@@ -7,6 +7,7 @@ Linux, and a tokenizer for the models that are written there. `benchmarks/gpu.sh
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -31,11 +32,11 @@ _GLIBC = (39, 36, 35, 34, 31, 28, 27, 26, 24, 17, 12, 5)
 _DOWNLOAD_TIMEOUT_S = 900.0
 
 _DEVELOPMENT = (
-    *("pybind11", "scikit-build-core", "gguf", "httpx", "jsonschema", "openai", "protobuf", "trustme"),
+    *("gguf", "httpx", "jsonschema", "openai", "protobuf", "trustme"),
     *("pytest", "pytest-benchmark", "pytest-timeout", "pytest-xdist"),
     *("opentelemetry-api", "opentelemetry-exporter-otlp-proto-http", "opentelemetry-sdk"),
 )
-"""What building and testing take of the extra `dev`. CMake and Ninja are on the machine."""
+"""What testing takes of the extra `dev`."""
 
 _PARTS = (
     *(
@@ -90,16 +91,20 @@ def pack_llama_cpp(source: Path, archive: Path) -> None:
 
 
 def requirements() -> list[str]:
-    """What llamad depends on, and of what its development does the part that builds and tests there.
+    """What llamad depends on, what it is built with, and of its development the part that tests there.
+
+    CMake and Ninja are on the machine.
 
     Raises:
         ValueError: pyproject.toml has no such development dependency any more.
     """
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = declared["project"]
     by_name = {_name(text): text for text in project["optional-dependencies"]["dev"]}
     if missing := [name for name in _DEVELOPMENT if name not in by_name]:
         raise ValueError(f"pyproject.toml's extra `dev` has no {', '.join(missing)}")
-    return [*project["dependencies"], *(by_name[name] for name in _DEVELOPMENT)]
+    tests = (by_name[name] for name in _DEVELOPMENT)
+    return [*project["dependencies"], *declared["build-system"]["requires"], *tests]
 
 
 def _name(requirement: str) -> str:
@@ -148,9 +153,10 @@ def llama_cpp_source() -> Path:
 
 
 def bundle(directory: Path) -> None:
-    """Make the bundle anew; of wheels, only those are fetched that are not there yet."""
+    """Make the bundle anew; wheels come from pip's cache where that has them."""
     wheels = directory / WHEELS
-    wheels.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(wheels, ignore_errors=True)  # of a package in two versions pip would install neither
+    wheels.mkdir(parents=True)
     pack_llama_cpp(llama_cpp_source(), directory / LLAMA_CPP)
     write_tokenizer(smollm2(), directory / TOKENIZER)
     subprocess.run(pip_download(requirements(), wheels), check=True, timeout=_DOWNLOAD_TIMEOUT_S)

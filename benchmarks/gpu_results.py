@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,10 @@ from benchmarks.client import LoadError
 if TYPE_CHECKING:
     from pathlib import Path
 
-FAILURES = (LoadError, TimeoutError, RuntimeError, OSError, ValueError, subprocess.SubprocessError)
+FAILURES = (
+    *(LoadError, TimeoutError, RuntimeError, OSError, ValueError, LookupError, ArithmeticError),
+    *(subprocess.SubprocessError, HTTPException),
+)
 """What ends one measurement and not the run."""
 _SHOWN = ("tokens_per_s", "decode_per_s", "itl_p50_ms", "ttft_p50_ms")
 
@@ -58,7 +62,8 @@ class Results:
     failures: list[str] = field(default_factory=list)
 
     def add(self, workload: str, program: str, figures: dict[str, float]) -> None:
-        """Note one run."""
+        """Note one run; an earlier one that failed is forgotten."""
+        self.failures = [text for text in self.failures if not text.startswith(f"{workload} · {program}: ")]
         self.figures.setdefault(workload, {}).setdefault(program, []).append(figures)
         rates = ", ".join(f"{name} {figures[name]:,.1f}" for name in _SHOWN if name in figures)
         self._note(f"{workload} · {program}: {rates}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ _ON_THE_GPU = {
 """Flags that put the whole model on the GPU, or fail."""
 _WORKLOAD_TIMEOUT_S = 120.0
 _BATCHED_BENCH_TIMEOUT_S = 240.0
+_SHOWN_LOG = 2000
+"""Characters of a server's log that are printed when a workload fails; the file may stay on the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +107,12 @@ class ModelRun:
                     else:
                         self._server(workloads, program)
                 except FAILURES as error:
-                    if isinstance(error, TimeoutError | subprocess.TimeoutExpired):
-                        self.deadline.bound(1.0)  # cut off by the end of the whole run, it has not failed
-                    self.results.fail(f"{workloads[0].name} · {program.name}", error)
+                    self._fail(workloads[0], program, error)
+
+    def _fail(self, workload: Workload, program: Program, error: Exception) -> None:
+        if isinstance(error, TimeoutError | subprocess.TimeoutExpired):
+            self.deadline.bound(1.0)  # cut off by the end of the whole run, it has not failed
+        self.results.fail(f"{workload.name} · {program.name}", error)
 
     def _is_missing(self, workload: Workload, program: Program) -> bool:
         """Whether no call has run this round of it yet."""
@@ -122,8 +128,16 @@ class ModelRun:
             for index, workload in enumerate(workloads):
                 limit = self.deadline.bound(_WORKLOAD_TIMEOUT_S)
                 # No two workloads of a server have prompts in common: none finds another's in the cache.
-                figures = measure_running(server, self.model, workload, 1000 * self.round + index, limit)
-                self.results.add(workload.name, program.name, asdict(figures))
+                seed = 1000 * self.round + index
+                try:
+                    figures = measure_running(server, self.model, workload, seed, limit)
+                except FAILURES as error:
+                    self._fail(workload, program, error)
+                    print(log.read_text(errors="replace")[-_SHOWN_LOG:], file=sys.stderr, flush=True)
+                    if isinstance(error, TimeoutError):
+                        return  # it may hang, or still compute what it was asked for
+                else:
+                    self.results.add(workload.name, program.name, asdict(figures))
 
     def _batches(self, workloads: Sequence[Workload], program: Program) -> None:
         """The same batches without a server, all in one call: it samples nothing, so both ways are one."""
@@ -137,17 +151,20 @@ class ModelRun:
         command += ["-npl", ",".join(map(str, streams))]
         command += ["-b", str(servers.N_BATCH), "-ub", str(servers.N_UBATCH)]
         command += ["--threads", str(servers.compute_threads(first)), "--output-format", "jsonl"]
-        log = self.logs / f"{self.model.stem}-{program.name}.log"
-        with log.open("wb") as errors:
-            done = subprocess.run(
-                [*command, *program.flags],
-                check=True,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                timeout=self.deadline.bound(_BATCHED_BENCH_TIMEOUT_S),
-            )
-        found = batched_bench_results(done.stdout)
-        rates = {int(one["pl"]): one["pl"] * one["tg"] / one["t_tg"] for one in found}
-        for workload in decodes:
-            self.results.add(workload.name, program.name, {"decode_per_s": rates[workload.streams]})
+        output = self.logs / f"{self.model.stem}-{program.name}.jsonl"
+        log = output.with_suffix(".log")
+        limit = self.deadline.bound(_BATCHED_BENCH_TIMEOUT_S)
+        try:
+            with output.open("wb") as results, log.open("wb") as errors:
+                subprocess.run(
+                    [*command, *program.flags], check=True, stdout=results, stderr=errors, timeout=limit
+                )
+        finally:  # what it has measured until it failed counts
+            found = batched_bench_results(output.read_text(errors="replace"))
+            rates = {int(one["pl"]): one["pl"] * one["tg"] / one["t_tg"] for one in found}
+            for workload in decodes:
+                if workload.streams in rates:
+                    figures = {"decode_per_s": rates[workload.streams]}
+                    self.results.add(workload.name, program.name, figures)
+        if missing := [one for one in streams if one not in rates]:
+            raise ValueError(f"no batch of {missing} was measured; the log is {log}")

@@ -26,7 +26,7 @@ class OwnTests:
     """Runs tests; what fails is noted, and does not end the others.
 
     Attributes:
-        build: directory of `benchmarks/gpu.sh`'s builds; logs go to its `logs`.
+        build: directory of `benchmarks/gpu.sh`'s builds; logs and pytest's reports go to its `logs`.
         results: takes what fails.
         deadline: of the whole run; every method raises `OutOfTime` when it comes.
         n_processes: of pytest; each holds models of its own on the one GPU. 0 takes none but pytest's own.
@@ -49,11 +49,12 @@ class OwnTests:
             self._run("llama-tests", _ctest(f"{module}/tests/cpp/llama"))
 
     def python(self, paths: Sequence[str]) -> None:
-        """Run pytest, one path after the other, without the tests of models that would be pulled."""
+        """Run pytest, one path after the other, without the tests of what is not on such a machine."""
         for path in paths:
             name = f"pytest-{path.strip('/').replace('/', '-')}"
             command = [sys.executable, "-m", "pytest", "-q", "-p", "benchmarks.gpu_pytest"]
-            command += [f"--junit-xml={self.results.path.with_name(name)}.xml", "--durations-min=10"]
+            command += ["--continue-on-collection-errors", "--durations-min=10"]
+            command += [f"--junit-xml={self.build}/logs/{name}.xml"]
             command += [f"--numprocesses={self.n_processes}", "--dist=loadfile", path]
             self._run(name, command)
 
@@ -63,7 +64,7 @@ class OwnTests:
         log = self.build / "logs" / f"{name}.log"
         try:
             with log.open("wb") as output:
-                _call(command, output, limit)
+                _call(command, output, limit, self._environment())
         except (OSError, subprocess.SubprocessError) as error:
             self._show(name, log, n_lines=40)
             self.results.fail(name, error)
@@ -71,20 +72,28 @@ class OwnTests:
         self._show(name, log, n_lines=2)
         return True
 
+    def _environment(self) -> dict[str, str]:
+        """This one's, with the build's tools first, and llama.cpp's source where gpu.sh has unpacked it.
+
+        CMake asks for it again when one of its files has another time than it had at the build.
+        """
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return {"LLAMAD_CACHE_DIR": str((self.build / "cache").absolute()), **os.environ, "PATH": path}
+
     @staticmethod
     def _show(name: str, log: Path, n_lines: int) -> None:
         end = log.read_text(errors="replace").splitlines()[-n_lines:]
         print(f"{name}:", *end, sep="\n  ", file=sys.stderr, flush=True)
 
 
-def _call(command: list[str], output: BinaryIO, timeout_s: float) -> None:
+def _call(command: list[str], output: BinaryIO, timeout_s: float, environment: dict[str, str]) -> None:
     """Run a command to its end; at the latest when its time is over, all that it has begun is over too."""
     process = subprocess.Popen(
         command,
         cwd=ROOT,
         stdout=output,
         stderr=subprocess.STDOUT,
-        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        env=environment,
         start_new_session=True,
     )
     try:

@@ -51,7 +51,7 @@ def llamad(model: Path, workload: Workload, extra: Sequence[str] = ()) -> Launch
     command += ["--preload-model", model.stem, "--port", str(port), "--monitor-port", "0"]
     command += ["--n-parallel", str(workload.n_slots), "--n-ctx", str(workload.n_ctx)]
     command += ["--threads", str(compute_threads(workload)), "--log-level", "warning"]
-    return Launch("llamad", [*command, *extra], port, "/healthz")
+    return Launch("llamad", [*command, *extra], port, "/readyz")
 
 
 def llama_server(binary: Path, model: Path, workload: Workload, extra: Sequence[str] = ()) -> Launch:
@@ -126,10 +126,13 @@ class Server:
         return time.clock_gettime((~self._process.pid << 3) | 2)
 
     def peak_memory_mib(self) -> float:
-        """Largest resident size so far (VmHWM); mapped model pages count."""
-        found = re.search(r"^VmHWM:\s+(\d+) kB$", self._proc("status"), re.MULTILINE)
+        """Largest resident size so far; mapped model pages count.
+
+        The present one where the kernel, or what stands in for it in a container, keeps no peak.
+        """
+        found = re.search(r"^Vm(?:HWM|RSS):\s+(\d+) kB$", self._proc("status"), re.MULTILINE)
         if found is None:
-            raise RuntimeError(f"{self._launch.name} has no VmHWM: did it end?")
+            raise RuntimeError(f"{self._launch.name} has no memory any more: did it end?")
         return int(found[1]) / 1024
 
     def _proc(self, name: str) -> str:

@@ -24,7 +24,17 @@ MODEL_TABLES = "models"
 """The key of the tables of single models, which `llamad.models.tables` reads."""
 
 BUILD_VARIABLES = frozenset(
-    f"{ENV_PREFIX}{name}" for name in ("CUDA", "NATIVE", "SANITIZE", "LLAMA_CPP_DIR", "CACHE_DIR")
+    f"{ENV_PREFIX}{name}"
+    for name in (
+        "CACHE_DIR",
+        "CUBLAS_PYTHON",
+        "CUDA",
+        "CUDA_ARCHITECTURES",
+        "LLAMA_CPP_DIR",
+        "NATIVE",
+        "PEERS",
+        "SANITIZE",
+    )
 )
 """Read when llamad is built. They may stay set while it runs, so they are no unknown settings."""
 

@@ -13,8 +13,9 @@ from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 from llamad import Engine, SamplingParams
 
-from benchmarks import gpu_models
+from benchmarks import gpu_models, servers
 from benchmarks.gpu_models import SHAPES, TYPES, Shape, write_model, write_tokenizer
+from benchmarks.gpu_workloads import QUICK, mixed_measurements
 from benchmarks.models import ROOT
 
 if TYPE_CHECKING:
@@ -61,6 +62,16 @@ def test_a_vocabulary_larger_than_the_models_is_refused(tokenizer: Path, tmp_pat
     shape = Shape(n_layers=1, width=256, n_heads=4, n_kv_heads=2, n_ff=512, n_vocab=1000)
     with pytest.raises(ValueError, match="n_vocab=1000: the tokenizer has 49152 tokens"):
         write_model(tmp_path / "m.gguf", tokenizer, shape, "bf16")
+
+
+def test_a_server_whose_model_does_not_load_says_why(tiny_model: Path, tmp_path: Path) -> None:
+    workload = mixed_measurements("tiny", QUICK)[0].workload
+    launch = servers.llamad(tiny_model, workload, ("--memory-budget", "1MiB"))
+    with (
+        pytest.raises(RuntimeError, match=r"(?s)llamad did not start.*the budget is 0.00 GiB"),
+        servers.Server(launch, tmp_path / "log"),
+    ):
+        pytest.fail("it is not ready")
 
 
 @pytest.mark.timeout(300)

@@ -1,19 +1,17 @@
-"""The GPU benchmark without a GPU: its table, its clock, how it goes on after failures, and what travels."""
+"""The GPU benchmark without a GPU: its workloads, its table, and what a later call takes up."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import tarfile
-from contextlib import nullcontext
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
-from benchmarks import gpu_bundle, gpu_report, gpu_results
+from benchmarks import gpu_report
 from benchmarks.build_peers import BATCHED_BENCH, LLAMA_SERVER
-from benchmarks.gpu_results import Deadline, OutOfTime, Results
-from benchmarks.gpu_run import ModelRun, Program, served_together
+from benchmarks.client import LoadError
+from benchmarks.gpu_results import Results
+from benchmarks.gpu_run import Program, served_together
 from benchmarks.gpu_workloads import (
     DEFAULT_MODELS,
     FULL,
@@ -24,7 +22,6 @@ from benchmarks.gpu_workloads import (
     measurements,
     mixed_measurements,
 )
-from benchmarks.models import ROOT
 from benchmarks.targets import SUBJECT
 
 MODEL = "8b-bf16"
@@ -102,66 +99,6 @@ def test_servers_are_told_to_put_all_layers_on_the_gpu(kind: str) -> None:
     assert launch.command[-2:] == ["--extra", "1"]
 
 
-def test_what_fails_is_noted_and_the_rest_goes_on(tmp_path: Path) -> None:
-    results = Results(tmp_path / "results.json")
-    run = ModelRun(tmp_path / "m.gguf", tmp_path, tmp_path, results, Deadline(60), round=0)
-    programs = [Program(kind, kind) for kind in (BATCHED_BENCH, LLAMA_SERVER)]
-    run.measure(measurements([MODEL], QUICK), programs)
-    noted = json.loads(results.path.read_text())["failures"]
-    # llama-batched-bench has no part in the group of mixed workloads.
-    assert [text.split(" · ")[1].split(":")[0] for text in noted] == [
-        BATCHED_BENCH,
-        LLAMA_SERVER,
-        LLAMA_SERVER,
-    ]
-    assert all("FileNotFoundError" in text for text in noted)
-
-
-def test_nothing_is_begun_when_the_time_is_over(tmp_path: Path) -> None:
-    results = Results(tmp_path / "results.json")
-    run = ModelRun(tmp_path / "m.gguf", tmp_path, tmp_path, results, Deadline(1), round=0)
-    with pytest.raises(OutOfTime):
-        run.measure(measurements([MODEL], QUICK), [Program(LLAMA_SERVER, LLAMA_SERVER)])
-    assert Deadline(1000).bound(20) == 20
-    assert Deadline(10).bound(20) <= 10
-
-
-def test_what_an_earlier_call_has_measured_is_not_measured_again(tmp_path: Path) -> None:
-    """Whatever is measured fails here: there is no server."""
-    results = Results(tmp_path / "results.json")
-    mixed = mixed_measurements(MODEL, QUICK)
-    for one in mixed[:2]:
-        results.add(one.workload.name, LLAMA_SERVER, {"tokens_per_s": 1.0})
-    for index, first in ((0, mixed[2]), (1, mixed[0])):
-        run = ModelRun(tmp_path / "m.gguf", tmp_path, tmp_path, results, Deadline(60), round=index)
-        run.measure(mixed, [Program(LLAMA_SERVER, LLAMA_SERVER)])
-        assert results.failures.pop().startswith(f"{first.workload.name} · {LLAMA_SERVER}: FileNotFound")
-    results.add(mixed[2].workload.name, LLAMA_SERVER, {"tokens_per_s": 1.0})
-    ModelRun(tmp_path / "m.gguf", tmp_path, tmp_path, results, Deadline(60), round=0).measure(
-        mixed, [Program(LLAMA_SERVER, LLAMA_SERVER)]
-    )
-    assert results.failures == []
-
-
-@pytest.mark.parametrize(("minutes_are_over", "n_failures"), [(True, 0), (False, 1)])
-def test_what_the_end_of_the_run_cuts_off_has_not_failed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes_are_over: bool, n_failures: int
-) -> None:
-    clock = [0.0]
-    monkeypatch.setattr(gpu_results, "monotonic", lambda: clock[0])
-    results = Results(tmp_path / "results.json")
-    run = ModelRun(tmp_path / "m.gguf", tmp_path, tmp_path, results, Deadline(600), round=0)
-
-    def time_out(*_: object) -> None:
-        clock[0] = 599.0 if minutes_are_over else 120.0
-        raise TimeoutError
-
-    monkeypatch.setattr(ModelRun, "_server", time_out)
-    with pytest.raises(OutOfTime) if minutes_are_over else nullcontext():
-        run.measure(mixed_measurements(MODEL, QUICK), [Program(LLAMA_SERVER, LLAMA_SERVER)])
-    assert len(results.failures) == n_failures
-
-
 def test_a_later_call_takes_up_an_earlier_ones_results(tmp_path: Path) -> None:
     first, second = (Results(tmp_path / f"{n}.json", {"gpus": [f"card {n}"]}) for n in (1, 2))
     first.add("w", SUBJECT, {"tokens_per_s": 1.0})
@@ -175,60 +112,10 @@ def test_a_later_call_takes_up_an_earlier_ones_results(tmp_path: Path) -> None:
     assert content["facts"] == {"gpus": ["card 2"]}
 
 
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("CMakeLists.txt", True),
-        ("src/llama.cpp", True),
-        ("ggml/src/ggml.c", True),
-        ("ggml/src/ggml-cuda/template-instances/mmq-instance-q4_k.cu", True),
-        ("ggml/src/ggml-vulkan/ggml-vulkan.cpp", False),
-        ("ggml/src/ggml-rpc/ggml-rpc.cpp", True),
-        ("tools/server/server.cpp", True),
-        ("tools/server/tests/unit/test_basic.py", False),
-        ("tools/ui/CMakeLists.txt", True),
-        ("tools/ui/src/App.svelte", False),
-        ("docs/build.md", False),
-        ("models/ggml-vocab-gpt-2.gguf", True),
-        ("models/ggml-vocab-llama-bpe.gguf", False),
-    ],
-)
-def test_only_what_is_compiled_or_tested_travels(path: str, expected: bool) -> None:
-    assert gpu_bundle.needed(PurePosixPath(path)) is expected
-
-
-def test_the_archive_is_named_as_the_cache_names_it(tmp_path: Path) -> None:
-    source = tmp_path / "llama.cpp-abc-def"
-    for name in ("CMakeLists.txt", "docs/a.md", "src/a.cpp"):
-        (source / name).parent.mkdir(parents=True, exist_ok=True)
-        (source / name).write_text(name)
-    gpu_bundle.pack_llama_cpp(source, tmp_path / "a.tar.xz")
-    with tarfile.open(tmp_path / "a.tar.xz") as tar:
-        assert tar.getnames() == [f"{source.name}/CMakeLists.txt", f"{source.name}/src/a.cpp"]
-
-
-def test_wheels_are_asked_for_by_what_the_project_declares() -> None:
-    wanted = gpu_bundle.requirements()
-    assert any(text.startswith("blacksheep") for text in wanted)
-    assert any(text.startswith("pytest-xdist") for text in wanted)
-    assert not any(text.startswith(("ruff", "mypy", "clang-", "cmake")) for text in wanted)
-    command = gpu_bundle.pip_download(wanted, Path("wheels"))
-    assert command[-len(wanted) :] == wanted
-    assert "--only-binary=:all:" in command
-
-
-def test_the_tree_leaves_room_for_the_bundle() -> None:
-    if not (ROOT / ".git").exists():
-        pytest.skip("needs a checkout")
-    # 54 MiB were the bundle's share on 2026-11-23.
-    assert gpu_bundle.size_mib(gpu_bundle.tree_files()) < 8
-
-
-def test_building_without_a_bundle_says_how_to_make_one(tmp_path: Path) -> None:
-    script = ROOT / "benchmarks" / "gpu.sh"
-    done = subprocess.run(
-        ["bash", str(script), str(tmp_path), str(tmp_path / "build")],
-        check=False, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert "make gpu-bundle" in done.stderr
+def test_what_has_been_measured_after_all_has_not_failed(tmp_path: Path) -> None:
+    first, second = (Results(tmp_path / f"{n}.json") for n in (1, 2))
+    for name in ("w", "w2"):
+        first.fail(f"{name} · {SUBJECT}", LoadError("refused"))
+    second.take(first.path)
+    second.add("w", SUBJECT, {"tokens_per_s": 1.0})
+    assert second.failures == [f"w2 · {SUBJECT}: LoadError: refused"]

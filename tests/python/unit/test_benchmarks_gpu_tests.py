@@ -27,9 +27,12 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "bin"
     directory.mkdir()
     for name in ("cmake", "ctest"):
-        script = f'#!/bin/sh\necho {name} "$@"\n[ "$1 $2" != "--build {tmp_path}/core" ]\n'
-        (directory / name).write_text(script)
+        script = (
+            f'echo {name} "$@"\necho "from $LLAMAD_CACHE_DIR"\n[ "$1 $2" != "--build {tmp_path}/core" ]\n'
+        )
+        (directory / name).write_text(f"#!/bin/sh\n{script}")
         (directory / name).chmod(0o755)
+    monkeypatch.delenv("LLAMAD_CACHE_DIR", raising=False)
     # Tools are looked for beside the interpreter first.
     monkeypatch.setattr(sys, "executable", str(directory / "python"))
     return directory
@@ -38,10 +41,12 @@ def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_core_that_does_not_build_is_noted_and_the_rest_runs(tests: OwnTests, tools: Path) -> None:
     tests.cpp()
     assert [text.split(":")[0] for text in tests.results.failures] == ["core-build"]
-    ran = {path.stem: path.read_text().strip() for path in (tests.build / "logs").glob("*.log")}
+    ran = {path.stem: path.read_text().splitlines() for path in (tests.build / "logs").glob("*.log")}
     assert set(ran) == {"core-configure", "core-build", "llama-build", "llama-tests"}
-    assert ran["llama-build"] == f"cmake --build {tests.build}/module --target llamad_llama_tests"
-    assert ran["llama-tests"].startswith(f"ctest --test-dir {tests.build}/module/tests/cpp/llama")
+    # Where gpu.sh has unpacked llama.cpp's source: CMake may configure again, and would download it.
+    command = f"cmake --build {tests.build}/module --target llamad_llama_tests"
+    assert ran["llama-build"] == [command, f"from {tests.build}/cache"]
+    assert ran["llama-tests"][0].startswith(f"ctest --test-dir {tests.build}/module/tests/cpp/llama")
 
 
 def test_what_takes_too_long_is_ended_with_all_that_it_began(
@@ -69,9 +74,25 @@ def runs(pid: int) -> bool:
 
 def test_pytest_runs_and_leaves_a_report(tests: OwnTests) -> None:
     tests.python([OTHER_TEST])
-    report = tests.build / "pytest-tests-python-unit-test_quantities.py.xml"
+    report = tests.build / "logs" / "pytest-tests-python-unit-test_quantities.py.xml"
     assert 'failures="0"' in report.read_text()
     assert tests.results.failures == []
+
+
+def test_files_that_cannot_be_imported_end_no_other(tests: OwnTests, tmp_path: Path) -> None:
+    """Where a package does not travel, that is no error."""
+    missing = "a_package_left_at_home"
+    plugin = f"from benchmarks import gpu_pytest\ngpu_pytest._LEFT_AT_HOME = ({missing!r},)\n"
+    (tmp_path / "conftest.py").write_text(plugin)
+    (tmp_path / "test_broken.py").write_text("import nothing_of_this_name\n")
+    (tmp_path / "test_file.py").write_text(f"import {missing}\ndef test_nothing() -> None: ...\n")
+    (tmp_path / "test_one.py").write_text(
+        f"def test_with() -> None:\n    import {missing}\ndef test_without() -> None: ...\n"
+    )
+    tests.python([str(tmp_path)])
+    (report,) = (tests.build / "logs").glob("*.xml")
+    assert 'errors="1" failures="0" skipped="2" tests="4"' in report.read_text()
+    assert len(tests.results.failures) == 1
 
 
 def test_no_test_is_begun_without_time(tmp_path: Path) -> None:

@@ -199,6 +199,7 @@ def test_decode_prompts_are_distinct_words() -> None:
 def test_the_time_of_text_generation_is_read_from_the_only_result() -> None:
     line = json.dumps({"pp": 1, "tg": 16, "pl": 8, "t_pp": 0.25, "t_tg": 0.5, "speed_tg": 256.0})
     assert decode_rate.text_generation_s(f"\n{line}\n\n") == 0.5
+    assert decode_rate.text_generation_s(f"{line}\n{line[:-8]}") == 0.5  # the second was cut off
     for output in ("", f"{line}\n{line}\n"):
         with pytest.raises(ValueError, match="expected one result"):
             decode_rate.text_generation_s(output)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import pytest
 from llamad.errors import SettingsError
 from llamad.settings import OPTIONS, Settings
 from llamad.settings.sources import BUILD_VARIABLES, load_settings
+
+ROOT = Path(__file__).parents[3]
 
 Config = Callable[[str], str]
 
@@ -247,6 +251,15 @@ def test_an_unknown_variable_is_named_with_the_nearest() -> None:
 def test_build_variables_and_those_of_others_are_no_settings() -> None:
     environ = dict.fromkeys(BUILD_VARIABLES, "ON") | {"PORT": "1", "XLLAMAD_PORT": "x"}
     assert load_settings({}, environ) == Settings()
+
+
+def test_every_option_of_the_build_may_stay_in_the_environment() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    options = project["tool"]["scikit-build"]["cmake"]["define"]
+    building = (ROOT / "README.md").read_text().partition("\n## Building\n")[2]
+    documented = re.findall(r"^\| `(LLAMAD_\w+)` \|", building, re.MULTILINE)
+    assert documented
+    assert {one["env"] for one in options.values()} | set(documented) == BUILD_VARIABLES
 
 
 def test_a_config_file_that_cannot_be_read(config: Config, tmp_path: Path) -> None:
