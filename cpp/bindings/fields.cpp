@@ -71,6 +71,7 @@ FieldReader::FieldReader(const py::kwargs &arguments)
     : arguments_(py::reinterpret_steal<py::dict>(PyDict_Copy(arguments.ptr()))) {}
 
 std::optional<py::object> FieldReader::take(const char *name) {
+    known_.append(known_.empty() ? "" : ", ").append(name);
     if (!arguments_.contains(name)) {
         return std::nullopt;
     }
@@ -183,7 +184,7 @@ void FieldReader::read_or_auto(const char *name, std::optional<std::int32_t> &va
 void FieldReader::require_all_read() const {
     for (const auto &[name, value] : arguments_) {
         const std::string text = py::str(name);
-        throw ParameterError(text, "unknown parameter " + text);
+        throw ParameterError(text, "unknown parameter " + text + "; known are " + known_);
     }
 }
 

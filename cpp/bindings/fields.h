@@ -42,6 +42,7 @@ class FieldReader {
     std::optional<pybind11::object> take(const char *name);
 
     pybind11::dict arguments_;
+    std::string known_; // names that were asked for, with commas between them
 };
 
 } // namespace llamad

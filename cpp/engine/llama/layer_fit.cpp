@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <numeric>
+#include <string>
 #include <vector>
 
 #include "core/errors.h"
 #include "llama/devices.h"
+#include "llama/llama_log.h"
 #include "llama/memory_estimate.h"
 
 namespace llamad {
@@ -66,6 +68,10 @@ std::vector<ggml_backend_device *> gpus_for(const EmbedderConfig &config) {
 template <typename Config> Config with_places(Config config, const Room &room) {
     const std::vector<ggml_backend_device *> devices = gpus_for(config);
     if (devices.empty()) {
+        if (config.n_gpu_layers.value_or(0) != 0) {
+            log_warning("n_gpu_layers is " + std::to_string(*config.n_gpu_layers) +
+                        ", but llamad sees no GPU here: the processors compute all layers");
+        }
         config.n_gpu_layers = 0;
         return config;
     }

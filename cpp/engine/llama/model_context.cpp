@@ -8,6 +8,7 @@
 #include "llama.h"
 
 #include "core/errors.h"
+#include "core/host_memory.h"
 #include "llama/devices.h"
 #include "llama/llama_log.h"
 #include "llama/lora_adapter.h"
@@ -26,10 +27,27 @@ constexpr std::uint32_t kScoredRows = 64;
 constexpr std::int32_t kSequences = 128;
 constexpr std::int32_t kRecurrentSequences = 8;
 
+// What llama.cpp notes of each cell of a KV cache, in the machine's memory, and also where it only simulates
+// the allocation: a position, two coordinates, a shift, and a bit for each of 256 sequences.
+constexpr std::uint64_t kCellRecordBytes = 48;
+
 // What the GPUs have left for it; nothing where there are none.
 std::string where(const EngineConfig &config) {
     const std::vector<ggml_backend_dev_t> devices = gpus_for(config);
     return devices.empty() ? "" : "; to be made on " + shown(devices);
+}
+
+// The records alone may be more than there is; to find that out by trying ends the process.
+void check_cell_records(const EngineConfig &config, std::int32_t n_ctx) {
+    const auto n_streams = static_cast<std::uint64_t>(config.kv_unified ? 1 : config.n_parallel);
+    const std::uint64_t bytes = static_cast<std::uint64_t>(n_ctx) * n_streams * kCellRecordBytes;
+    const HostMemory memory = host_memory();
+    if (memory.total > 0 && bytes > memory.free) {
+        throw ModelLoadError("cannot create a context of " + std::to_string(config.n_parallel) +
+                             " slots of " + std::to_string(n_ctx) + " tokens for " + config.model_path +
+                             ": what is noted of its cells alone takes " + size_text(bytes) + ", and " +
+                             size_text(memory.free) + " are free; lower n_ctx or n_parallel");
+    }
 }
 
 ggml_type cache_type(const std::string &name) {
@@ -144,6 +162,7 @@ GenerationContext generation_context(const LlamaModel &model, const EngineConfig
                                           std::to_string(n_ctx) + " times " +
                                           std::to_string(config.n_parallel));
     }
+    check_cell_records(config, n_ctx);
     llama_context_params params = generation_params(config, n_ctx);
     std::unique_ptr<BackendShortlist> shortlist = make_shortlist(model, config, params.n_outputs_max);
     if (shortlist != nullptr) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,11 @@ def estimate(config: _engine.EngineConfig | _engine.EmbedderConfig) -> dict[str,
     return host
 
 
+def memory_peak() -> int:
+    """Bytes of memory that this process has had at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def total(estimated: dict[str, int]) -> int:
     return estimated["weights"] + estimated["context"] + estimated["compute"]
 
@@ -115,6 +121,18 @@ def test_it_is_what_an_embedder_takes(minilm: Path) -> None:
     given: dict[str, Any] = {"model_path": str(minilm), "use_mmap": False, "n_threads": 1, **ON_HOST}
     estimated = total(estimate(_engine.EmbedderConfig(**given)))
     assert estimated * 0.9 < measured(EMBEDDER, given) < estimated * 1.05 + 10 * MIB
+
+
+def test_a_context_that_could_not_even_be_described_is_refused_at_once(tiny_model: Path) -> None:
+    free = _engine.devices()[0]["free"]
+    n_ctx = min(free // 48 // 2 * 3, 2**31 - 1)  # llama.cpp notes 48 bytes of each cell, and fills them
+    if n_ctx * 48 < free * 1.2:
+        pytest.skip("this machine can describe any context")
+    before = memory_peak()
+    config = _engine.EngineConfig(model_path=str(tiny_model), n_ctx=n_ctx, n_parallel=1, **ON_HOST)
+    with pytest.raises(ModelLoadError, match=rf"1 slots of {n_ctx} tokens .* lower n_ctx or n_parallel"):
+        _engine.estimate_memory(config)
+    assert memory_peak() - before < 256 * MIB
 
 
 def test_its_parts(smollm2: Path) -> None:

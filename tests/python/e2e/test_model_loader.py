@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from llamad import _engine
 from llamad.async_embedder import AsyncEmbedder
 from llamad.async_engine import AsyncEngine
 from llamad.errors import InvalidModelError
@@ -42,6 +43,16 @@ def load_threads() -> list[threading.Thread]:
 
 def nothing(_: float) -> None:
     """Take no interest in progress."""
+
+
+@pytest.mark.skipif(len(_engine.devices()) > 1, reason="there is a GPU")
+def test_layers_for_gpus_that_are_not_there_are_a_warning(tiny_model: Path) -> None:
+    for n_gpu_layers, warned in ((99, True), (-1, True), (0, False), ("auto", False)):
+        options: dict[str, Any] = {"model_path": str(tiny_model), "n_gpu_layers": n_gpu_layers}
+        _engine.take_log_lines()
+        assert _engine.place(_engine.EngineConfig(**options), {})["n_gpu_layers"] == 0
+        said = [text for _, text in _engine.take_log_lines() if "sees no GPU" in text]
+        assert [f"n_gpu_layers is {n_gpu_layers}, " in text for text in said] == [True] * warned
 
 
 def test_it_makes_what_the_file_is_for_and_estimates_it(tiny_model: Path, tmp_path: Path) -> None:
