@@ -7,11 +7,13 @@ configuration file or an empty model directory, 1 for what failed later, 130 for
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import TYPE_CHECKING
 
 from ..errors import LlamadError, SettingsError
 from ..settings.sources import suggest
+from . import peers
 from .commands import COMMANDS
 
 if TYPE_CHECKING:
@@ -33,6 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error), 2)
     except LlamadError as error:
         return _fail(str(error), 1)
+    except BrokenPipeError:
+        # Who read has left. The interpreter, too, flushes what is left, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         if error.filename is None:  # not the user's doing
             raise
@@ -43,10 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(name: str, arguments: list[str]) -> int:
     if name not in COMMANDS:
-        raise SettingsError(f"unknown command {name}{suggest(name, COMMANDS) or '; see `llamad --help`'}")
+        hint = peers.hint(name) or suggest(name, COMMANDS) or "; see `llamad --help`"
+        raise SettingsError(f"unknown command {name}{hint}")
     # Only now: most commands import the engine, which none of the others has use for.
     module = importlib.import_module(f".{name}", __name__)
-    code: int = module.run(arguments)
+    try:
+        code: int = module.run(arguments)
+    finally:
+        sys.stdout.flush()
     return code
 
 

@@ -10,7 +10,7 @@ from ..settings.sources import CONFIG_VARIABLE, suggest
 from .commands import COMMANDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from ..settings.kinds import Option
 
@@ -19,10 +19,23 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line that says what was probably meant.
 
     Values of settings stay text: `load_settings` converts them, so that a flag is checked as a variable is.
+
+    Args:
+        prog: the command, as a message names it.
+        usage: how it is called.
+        epilog: what the help ends with.
+        description: what the help begins with.
+        hint: what an error says of an unknown argument, before it looks for one that is near.
     """
 
     def __init__(
-        self, *, prog: str, usage: str, epilog: str | None = None, description: str | None = None
+        self,
+        *,
+        prog: str,
+        usage: str,
+        epilog: str | None = None,
+        description: str | None = None,
+        hint: Callable[[str], str] = lambda _: "",
     ) -> None:
         super().__init__(
             prog=prog,
@@ -32,6 +45,7 @@ class Parser(argparse.ArgumentParser):
             formatter_class=_HelpFormatter,
             allow_abbrev=False,
         )
+        self._hint = hint
 
     def add_options(self, options: Iterable[Option]) -> None:
         """Take these settings, and the file that may hold them."""
@@ -66,9 +80,18 @@ class Parser(argparse.ArgumentParser):
             name = unknown[0].partition("=")[0]
             if name in COMMANDS:
                 raise SettingsError(f"the command comes first: llamad {name} …")
-            hint = suggest(name, self._option_string_actions) or f"; see `{self.prog} --help`"
+            # Two letters are near to too much.
+            near = suggest(name, self._option_string_actions) if len(name) > 2 else ""
+            hint = self._hint(name) or near or f"; see `{self.prog} --help`"
             raise SettingsError(f"unknown argument {name}{hint}")
         return parsed
+
+    def _get_option_tuples(
+        self,
+        option_string: str,  # noqa: ARG002 - whatever it is
+    ) -> list[tuple[argparse.Action, str, str | None]]:
+        """Take flags as they are written: argparse reads `-m` as `-mg`, and `-cb` as `-c b`."""
+        return []
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse has to say."""

@@ -7,6 +7,7 @@ from functools import partial
 
 from .. import allocator
 from ..settings import OPTIONS
+from . import peers
 from .commands import COMMANDS
 from .parser import Parser
 from .settings import check_models, checked_settings
@@ -18,7 +19,7 @@ environment, the environment over the file."""
 
 def run(arguments: list[str]) -> int:
     """Serve until a signal ends it."""
-    parser = Parser(prog="llamad", usage=_usage(), epilog=_EPILOG)
+    parser = Parser(prog="llamad", usage=_usage(), epilog=_EPILOG, hint=peers.hint)
     parser.add_argument("--version", action="store_true", help="print the versions and exit")
     parser.add_options(OPTIONS.values())
     parsed = parser.parse(arguments)

@@ -44,12 +44,17 @@ def checked_settings(parsed: argparse.Namespace) -> Settings:
 def check_models(settings: Settings) -> None:
     """Raise a `SettingsError` that says what to do if there is no model, or not what is to be preloaded."""
     directory = settings.model_directory
+    if directory.is_file():
+        raise SettingsError(
+            f"the model directory {str(directory)!r} is a file; serve the directory that it is in: "
+            f"--model-directory {shlex.quote(str(directory.parent))}"
+        )
     found = scan(directory)
     if not found.models:
-        what = "holds no GGUF model" if directory.is_dir() else "is not a directory"
         problems = "".join(f"; {problem}" for problem in found.problems)
+        what = f"holds no GGUF model{problems}" if directory.is_dir() else "is not a directory"
         raise SettingsError(
-            f"the model directory {str(directory)!r} {what}{problems}; "
+            f"the model directory {str(directory)!r} {what}; "
             f"fetch one: llamad pull smollm2 --model-directory {shlex.quote(str(directory))}"
         )
     from ..models.tables import read_tables  # noqa: PLC0415 - it imports the engine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from . import elsewhere
 from .edge import Edge
 from .endpoints.chat import ChatEndpoint
 from .endpoints.completions import CompletionsEndpoint
@@ -38,5 +39,5 @@ def api_routes(state: ServerState) -> list[Route]:
 
 def make_api(state: ServerState) -> tuple[Application, Edge]:
     """Build the API; returns the application, to be started, and the ASGI callable to serve."""
-    application = make_application(api_routes(state))
+    application = make_application(api_routes(state), elsewhere.hint)
     return application, Edge(application, state)

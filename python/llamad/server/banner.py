@@ -30,7 +30,7 @@ def text(
     if monitor_url is not None:
         lines.append(f"llamad: monitoring on {monitor_url} (/healthz, /readyz, /metrics)")
     lines.append(f"llamad: listening on {url}")
-    chatty = [one.id for one in entries if one.metadata is None or one.metadata.kind == "generate"]
+    chatty = [one.id for one in entries if one.metadata is not None and one.metadata.kind == "generate"]
     if chatty:
         lines += ["try it:", f"  {_curl(url, chatty[0], keyed=keyed)}"]
     return "\n".join(lines)

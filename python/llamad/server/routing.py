@@ -36,8 +36,13 @@ class Route:
     handler: Handler
 
 
-def make_application(routes: Sequence[Route]) -> Application:
-    """Build an application that also answers unknown paths (404) and methods (405) in the envelope."""
+def make_application(routes: Sequence[Route], hint: Callable[[str], str] = lambda _: "") -> Application:
+    """Build an application that also answers unknown paths (404) and methods (405) in the envelope.
+
+    Args:
+        routes: what it answers.
+        hint: what the error adds for an unknown path.
+    """
     router = Router()
     for route in routes:
         router.add(route.method, route.path, _guarded(route.handler))
@@ -53,7 +58,9 @@ def make_application(routes: Sequence[Route]) -> Application:
             response = error_response(invalid(405, "method_not_allowed", message))
             response.add_header(b"allow", ", ".join(allowed).encode())
             return response
-        return error_response(invalid(404, "unknown_route", f"there is no {request.method} {path}"))
+        return error_response(
+            invalid(404, "unknown_route", f"there is no {request.method} {path}{hint(path)}")
+        )
 
     router.fallback = fallback
     return Application(router=router)

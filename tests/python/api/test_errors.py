@@ -135,6 +135,28 @@ def test_internal_error_is_logged_with_its_traceback(caplog: pytest.LogCaptureFi
     assert str(record.exc_info[1]) == "secret"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "hint"),
+    [
+        ("GET", "/v1/nothing", ""),
+        ("GET", "/", "; GET /docs describes this API"),
+        ("GET", "/metrics", "; it is on the monitor's port (--monitor-port)"),
+        ("POST", "/completion", "; POST /v1/completions continues texts"),
+        ("POST", "/v1/responses", "; POST /v1/chat/completions answers conversations"),
+        ("POST", "/api/chat", "; clients of Ollama's API need OpenAI's, which begins with /v1"),
+        ("POST", f"/v1{CHAT}", "; the base URL ends in /v1 already"),
+    ],
+)
+@on_loop
+async def test_an_unknown_route_says_what_other_servers_clients_want(
+    method: str, path: str, hint: str
+) -> None:
+    async with serving() as served:
+        response = await served.client.request(method, path)
+        assert response.status_code == 404
+        assert error_of(response)["message"] == f"there is no {method} {path}{hint}"
+
+
 @on_loop
 async def test_unknown_route_and_method() -> None:
     async with serving() as served:

@@ -53,6 +53,7 @@ def test_ctrl_c_stops_an_answer_and_keeps_what_came(chat: Terminal, tmp_path: Pa
 
 
 def test_ctrl_c_at_the_prompt_clears_the_line(chat: Terminal) -> None:
+    assert "llama, 135 million parameters, Q4_1, 512 tokens of context" in chat.shown
     chat.type("never sent" + CTRL_C + "/stats" + ENTER)
     chat.expect("nothing has been answered yet")
     leave(chat)

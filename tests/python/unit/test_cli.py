@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -8,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from llamad import cli
+from llamad.cli import peers
+from llamad.cli.parser import Parser
 from llamad.errors import PullError
-from llamad.settings import Settings
+from llamad.settings import OPTIONS, Settings
 
 
 @pytest.fixture(autouse=True)
@@ -144,6 +148,19 @@ def test_an_unknown_preload_model_is_refused_before_anything_loads(
         (["--n-par", "2"], "unknown argument --n-par; did you mean --n-parallel?"),
         (["frobnicate"], "unknown command frobnicate; see `llamad --help`"),
         (["quantise", "a", "b"], "unknown command quantise; did you mean quantize?"),
+        # Abbreviations are none: argparse would take these for -mg, -h and -c.
+        (["-m", "a.gguf"], "unknown argument -m; a model is a file of --model-directory; --preload-model "),
+        (["-hf", "a/b"], "unknown argument -hf; llamad pull hf:org/repo/file.gguf fetches a model"),
+        (["-cb"], "unknown argument -cb; it is always on"),
+        (["-l"], "unknown argument -l; see `llamad --help`"),
+        (["--max-model-len=8"], "unknown argument --max-model-len; it is called --n-ctx here"),
+        (["run", "smollm2"], "unknown command run; llamad chat MODEL talks to a model"),
+        (["a.gguf"], "unknown command a.gguf; a model is a file of --model-directory; --preload-model "),
+        (["serve", "a.gguf"], "unknown argument a.gguf; a model is a file of --model-directory; "),
+        (
+            ["--model-directory", "models/tiny.gguf"],
+            "the model directory 'models/tiny.gguf' is a file; serve ",
+        ),
         (["--port", "1", "2"], "unknown argument 2; see `llamad --help`"),
         (["--port", "1", "pull", "smollm2"], "the command comes first: llamad pull …"),
         (["--port"], "argument --port: expected one argument; see `llamad --help`"),
@@ -162,8 +179,18 @@ def test_a_wrong_command_line_is_one_line_and_exit_code_2(
     arguments: list[str],
     message: str,
 ) -> None:
-    assert failure(capsys, *arguments) == f"llamad: {message}"
+    assert failure(capsys, *arguments).startswith(f"llamad: {message}")
     assert served == []
+
+
+def test_hints_are_for_flags_that_are_none_here_and_name_those_that_are() -> None:
+    parser = Parser(prog="llamad", usage="")
+    parser.add_options(OPTIONS.values())
+    ours = set(parser._option_string_actions)
+    others = " ".join(peers.FLAGS).split()
+    assert len(set(others)) == len(others)
+    assert ours.isdisjoint(others)
+    assert set(re.findall(r"--[a-z-]+", " ".join(peers.FLAGS.values()))) <= ours
 
 
 @pytest.mark.parametrize(
@@ -247,3 +274,13 @@ def test_pull_help_lists_the_catalog(capsys: pytest.CaptureFixture[str]) -> None
     out = capsys.readouterr().out
     assert "smollm2" in out
     assert "hf:org/repo/file.gguf" in out
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_a_reader_who_has_left_is_no_error(argument: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing) as output:
+        command = [sys.executable, "-m", "llamad", argument]
+        done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, timeout=60, check=False)
+    assert done.stderr == b""

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ... import _engine
+from ...described import described
 from .plan import cores
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def as_text(path: Path, asked: Asked, found: Findings, left_out: Sequence[int]) 
     """Return the tables and what they suggest."""
     model = found.model
     where = f"{', '.join(model.devices)}; {cores()} cores; llamad {importlib.metadata.version('llamad')}"
-    parts = [f"{path.name}: {model.description}, {model.size_bytes / 2**20:.0f} MiB on {where}"]
+    parts = [f"{path.name}: {described(model)}, {model.size_bytes / 2**20:.0f} MiB on {where}"]
     if found.threads is not None:
         parts.append(_table("varied: threads", found.threads))
     parts.append(_table(f"varied: requests at once, with {_threads_of(found)}", found.streams))

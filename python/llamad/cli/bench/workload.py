@@ -107,7 +107,7 @@ def _run(engine: Engine, prompts: list[list[int]], max_tokens: int, deadline: fl
             generations.append(engine.submit(prompt, params, on_token=noting(stream)))
         for generation, stream in zip(generations, streams, strict=True):
             if not generation.wait(max(0.0, min(deadline - time.perf_counter(), _LONGEST_WAIT_S))):
-                raise OutOfTimeError(f"{len(prompts)} streams were not done in time; give more --seconds")
+                raise OutOfTimeError(f"{len(prompts)} at once were not done in time; give more --seconds")
             stream.result = generation.result()
     finally:
         for generation in generations:

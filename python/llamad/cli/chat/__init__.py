@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from ...described import described
 from ...errors import LlamadError, ParameterError, SettingsError
 from ...settings.options import engine_options
 from ..model import add_model_arguments, load_engine, model_path
@@ -84,7 +85,7 @@ def _chat(parsed: argparse.Namespace, settings: Settings, params: SamplingParams
             return 130 if session.answers[-1].finish_reason == "cancelled" else 0
         if interactive:
             screen.note(
-                f"{engine.info.description}, {engine.info.n_ctx} tokens of context; /help, Ctrl-D leaves"
+                f"{described(engine.info)}, {engine.info.n_ctx} tokens of context; /help, Ctrl-D leaves"
             )
             keyboard = _keyboard(screen, keep=not parsed.no_history)
             with unheeded():
