@@ -138,6 +138,7 @@ class Keeper:
             pinned = [one.id for one in residents if one.pinned]
             cost = needs[model_id].cost(self.budget)
             error = too_large(model_id, cost, self.budget.capacity, left, pinned)
+            _logger.warning("not loading %s: %s", model_id, error)
             self.failures[model_id] = str(error)
             self.waiting.fail(model_id, error)
         for model_id, reason in plan.unload.items():

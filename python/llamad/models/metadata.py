@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 ModelKind = Literal["generate", "embed", "rerank"]
 Pooling = Literal["none", "mean", "cls", "last", "rank"]
 
+_logger = logging.getLogger(__name__)
 
 _THREADS = 8
 
@@ -68,7 +70,8 @@ def read_metadata(path: Path) -> ModelMetadata | None:
         return known[1]
     try:
         metadata = ModelMetadata(**_engine.read_metadata(str(path)))
-    except ModelError:
+    except ModelError as error:
+        _logger.warning("a model's header cannot be read: %s", error)
         metadata = None
     _cache[path] = (stamp, metadata)
     return metadata

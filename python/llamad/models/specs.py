@@ -61,7 +61,7 @@ class Scan:
 
     Attributes:
         models: by id, sorted by id.
-        problems: what was left out although it looks like a model, a sentence each.
+        problems: what was left out although it looks like a model, or why nothing was found; a sentence each.
     """
 
     models: dict[str, ModelSpec]
@@ -156,8 +156,11 @@ def _files(directory: Path, problems: list[str]) -> Iterator[tuple[Path, os.stat
         problems.append(f"{shown}: {problem}")
 
     def unreadable(error: OSError) -> None:
-        if Path(error.filename) != root:
-            report(Path(error.filename), error.strerror or str(error))
+        why = error.strerror or str(error)
+        if Path(error.filename) == root:
+            problems.append(f"cannot be read: {why}")
+        else:
+            report(Path(error.filename), why)
 
     for folder, subfolders, names in os.walk(root, onerror=unreadable):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
@@ -181,7 +184,7 @@ def _status(path: Path, root: Path) -> os.stat_result | str:
     try:
         str(path.relative_to(root)).encode()
         if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(root):
-            return "a link that leads out of the model directory, not followed"
+            return "a link that leads out of the model directory, not followed; a hard link is"
         status = path.stat()
     except UnicodeEncodeError:
         return "left out, its name is not UTF-8"

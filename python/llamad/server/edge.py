@@ -25,7 +25,7 @@ class Edge:
         self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = scope[SCOPE_KEY] = Exchange(scope, receive, send)
+        exchange = scope[SCOPE_KEY] = Exchange(scope, receive, send, self._state.follow)
         self._state.enter(exchange)
         try:
             match self._answer_at_once(exchange):

@@ -14,7 +14,7 @@ from .connection import CONNECTION_KEY
 from .disconnect import DisconnectWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from ..models.lease import Lease
     from ..results import Result, Timings, Usage
@@ -35,6 +35,12 @@ _SANE_ID = re.compile(rb"[A-Za-z0-9._:\-]{1,128}")
 
 class Exchange:
     """One request and its answer.
+
+    Args:
+        scope: of ASGI, as are the next two.
+        receive: see there.
+        send: see there.
+        on_hold: called with each lease that it begins to hold.
 
     Attributes:
         request_id: the client's `x-request-id` if it is a sane one, else a new one.
@@ -61,7 +67,9 @@ class Exchange:
         connection: whence the request came; None where some other server runs this application.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, on_hold: Callable[[Lease[Any]], None]
+    ) -> None:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         given = self.headers.get(b"x-request-id", b"")
         sane = _SANE_ID.fullmatch(given) is not None
@@ -92,6 +100,7 @@ class Exchange:
         self._task = asyncio.current_task()
         self._watch: DisconnectWatch | None = None
         self._aborted = False
+        self._on_hold = on_hold
         self._leases: list[Lease[Any]] = []
         self._over = False
 
@@ -122,6 +131,7 @@ class Exchange:
 
     def hold(self, lease: Lease[E]) -> Lease[E]:
         """Keep a lease until the request has left; returns it."""
+        self._on_hold(lease)
         if self._over:
             lease.release()
         self._leases.append(lease)

@@ -164,7 +164,13 @@ class _Lifecycle:
             application = make_monitor(self._state)
             await application.start()
             guarded = MonitorGate(application, settings, self._state.gate)
-            monitor = Listener(guarded, settings.monitor_host, settings.monitor_port, limits=limits)
+            monitor = Listener(
+                guarded,
+                settings.monitor_host,
+                settings.monitor_port,
+                limits=limits,
+                flags="--monitor-host, --monitor-port",
+            )
             monitor_url = (await listeners.enter_async_context(monitor)).url
             self._listeners.append(monitor)
         entries = await self._models.read_entries()

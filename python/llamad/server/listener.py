@@ -91,6 +91,7 @@ class Listener:
         limits: ConnectionLimits | None = None,
         tls: ssl.SSLContext | None = None,
         refusals: Counter[str] | None = None,
+        flags: str = "--host, --port",
     ) -> None:
         """Bind the socket; nothing is accepted yet.
 
@@ -101,11 +102,12 @@ class Listener:
             limits: what clients may do; its defaults where absent.
             tls: what connections are encrypted with, if they are.
             refusals: counts, by code, what clients were answered before they had asked for anything.
+            flags: what chooses another address, as an error names it.
 
         Raises:
             SettingsError: the address cannot be bound.
         """
-        self._socket = _bind(host, port)
+        self._socket = _bind(host, port, flags)
         self._scheme = "http" if tls is None else "https"
         self.address: tuple[str, int] = self._socket.getsockname()[:2]
         config = uvicorn.Config(
@@ -152,12 +154,13 @@ class Listener:
             await self._task
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int, flags: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        why = error.strerror or str(error)
-        raise SettingsError(f"cannot listen on {host} port {port}: {why}") from None
+        # The interpreter appends the address to the system's words, which name it once already.
+        why = str(error.strerror or error).partition(" (while attempting")[0]
+        raise SettingsError(f"cannot listen on {host} port {port} ({flags}): {why}") from None
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)  # connections inherit it
     return listener

@@ -117,6 +117,10 @@ class ServerState:
         """Let the ledger know which engines there are."""
         self.ledger.follow(self.engines())
 
+    def follow(self, lease: Lease[Counting]) -> None:
+        """Let the ledger know of an engine that is about to be used: it may be gone before the next look."""
+        self.ledger.follow({lease.model_id: lease.engine})
+
     def engines(self) -> dict[str, Counting]:
         """Return the engines of the loaded models by id, whatever they compute."""
         engines: dict[str, Counting] = {}

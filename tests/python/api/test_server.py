@@ -100,5 +100,7 @@ def test_port_in_use_is_told() -> None:
 
         async def app(*_: object) -> None: ...
 
-        with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1 port {port}"):
+        with pytest.raises(SettingsError) as caught:
             Listener(app, "127.0.0.1", port)
+        place = f"127.0.0.1 port {port} (--host, --port)"
+        assert str(caught.value) == f"cannot listen on {place}: Address already in use"

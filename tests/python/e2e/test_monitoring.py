@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
@@ -117,6 +118,8 @@ def test_the_documentation_lists_what_there_is(used_server: ServerProcess) -> No
     assert {name.removesuffix("_total"): kind for name, kind, _ in rows} == {
         name: family.type for name, family in found.items()
     }
+    named = set(re.findall(r"llamad_[a-z][a-z0-9_]*", page))
+    assert {re.sub("_(total|sum|count)$", "", name) for name in named} == found.keys()
     for name, _, labels in rows:
         family = found[name.removesuffix("_total")]
         told = set(re.findall(r"`(\w+)`", labels))
@@ -182,6 +185,24 @@ def test_counts_survive_unloading(used_server: ServerProcess) -> None:
     for key, value in before.items():
         assert value <= gone[key] <= again[key], key
     assert sum(again.values()) > sum(gone.values())
+
+
+def test_a_port_of_the_monitor_that_is_taken_is_told_with_its_flag(tiny_model: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        flags = ("--monitor-port", str(taken.getsockname()[1]))
+        with pytest.raises(AssertionError, match=r"--monitor-port\): Address already in use\n"):
+            ServerProcess(tiny_model.parent, tmp_path / "server.log", *flags)
+
+
+def test_a_model_that_is_gone_at_once_has_been_counted(tiny_model: Path, tmp_path: Path) -> None:
+    flags = ("--keep-alive", "0", "--n-ctx", "512", *ONE_THREAD)
+    with serving(tiny_model.parent, *flags, log_path=tmp_path / "server.log") as server:
+        with server.client() as client:
+            for _ in range(3):
+                client.chat.completions.create(model="tiny", messages=HELLO, max_tokens=4)
+        assert server.metric("llamad_generation_tokens_total") == 3 * 4
+        assert server.metric("llamad_request_success_total", finished_reason="length") == 3
+        assert server.metric("llamad_time_to_first_token_seconds_count") == 3
 
 
 async def stream_of(client: AsyncOpenAI) -> AsyncIterator[Any]:

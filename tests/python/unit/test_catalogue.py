@@ -96,6 +96,23 @@ def test_settings_that_are_fine_only_one_by_one_are_told_at_once(
         catalogue(tmp_path, f"[models.a]\n{settings}")
 
 
+def test_a_directory_that_is_gone_is_told_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        time = FakeTime()
+        models = catalogue(tmp_path, time=time)
+        assert models.find("a") is not None
+        await asyncio.to_thread(tmp_path.rename, tmp_path.with_name("moved"))
+        for _ in range(2):
+            time.now += 10
+            await models.refresh()
+        assert models.find("a") is None
+
+    run(scenario)
+    assert caplog.messages == [f"{tmp_path}: cannot be read: No such file or directory"]
+
+
 def test_the_directory_is_looked_at_at_most_once_a_second(tmp_path: Path) -> None:
     async def scenario() -> None:
         time = FakeTime()

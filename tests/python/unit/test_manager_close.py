@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from llamad.errors import EngineClosedError
+from llamad.models import keeper
 
 from tests.python.support.fake_loader import (
     FakeEngine,
@@ -122,7 +123,7 @@ def test_one_engine_that_fails_to_close_does_not_keep_the_others_open(
         assert [engine.closed for engine in loader.engines] == [1, 1]
 
     run(scenario)
-    (record,) = caplog.records
+    (record,) = (record for record in caplog.records if record.name == keeper.__name__)
     assert record.getMessage() == "closing a failed"
     assert "stuck" in caplog.text
 

@@ -130,7 +130,9 @@ def test_a_drain_ends_when_nobody_waits_any_more(tmp_path: Path) -> None:
     run(scenario)
 
 
-def test_a_model_that_never_fits_is_refused_with_the_numbers(tmp_path: Path) -> None:
+def test_a_model_that_never_fits_is_refused_with_the_numbers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def scenario() -> None:
         house = House(tmp_path, budget=2 * GIB)
         house.loader.sizes["a"] = 3 * GIB
@@ -141,6 +143,7 @@ def test_a_model_that_never_fits_is_refused_with_the_numbers(tmp_path: Path) -> 
         entry = house.manager.entries()[0]
         assert entry.state == "failed"
         assert entry.error is not None
+        assert entry.error in caplog.text, "operators are told, too"
         await house.load("b")
 
     run(scenario)

@@ -118,7 +118,9 @@ def test_a_split_model_counts_all_parts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [write_not_a_gguf, write_truncated_header, None])
-def test_what_cannot_be_read(tiny_model: Path, tmp_path: Path, write: Any) -> None:
+def test_what_cannot_be_read(
+    tiny_model: Path, tmp_path: Path, write: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "model.gguf"
     if write is write_truncated_header:
         write(tiny_model, path)
@@ -127,6 +129,9 @@ def test_what_cannot_be_read(tiny_model: Path, tmp_path: Path, write: Any) -> No
     with pytest.raises((InvalidModelError, ModelNotFoundError), match=r"model\.gguf"):
         _engine.read_metadata(str(path))
     assert read_metadata(path) is None
+    assert read_metadata(path) is None
+    assert len(caplog.messages) == 1, "llama.cpp's own lines do not say which file, and once is enough"
+    assert str(path) in caplog.text
 
 
 def test_a_file_is_read_again_only_when_it_has_changed(

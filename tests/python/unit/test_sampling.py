@@ -73,6 +73,26 @@ def test_a_logits_processor_is_refused_with_the_reason(refused: Callable[..., An
     assert caught.value.param == "logits_processor"
 
 
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("temprature", "did you mean temperature"),
+        ("max_new_tokens", "did you mean max_tokens"),
+        ("repetition_penalty", "did you mean repeat_penalty"),
+        ("n_predict", "call it max_tokens"),
+        ("n", r"engine\.choices"),
+        ("stream", r"engine\.stream_chat"),
+        ("response_format", "json_schema"),
+        ("logits_processors", "would hold up every one"),
+        ("xyzzy", "known are dry_allowed_length, .*, xtc_threshold"),
+    ],
+)
+def test_names_of_other_libraries_lead_to_ours(name: str, answer: str) -> None:
+    with pytest.raises(ParameterError, match=f"unknown sampling parameter '{name}'.*{answer}") as caught:
+        sampling_params(None, {name: 1})
+    assert caught.value.param == name
+
+
 def test_no_logits_processor_is_no_wish() -> None:
     assert SamplingParams(logits_processor=None) == SamplingParams()
 

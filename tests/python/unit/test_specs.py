@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from llamad.models.specs import scan, split_parts
+from llamad.models.specs import Scan, scan, split_parts
 
 Put = Callable[..., Path]
 
@@ -33,9 +33,23 @@ def ids(directory: Path) -> dict[str, str]:
 
 
 def test_no_directory_and_an_empty_one_have_no_models(tmp_path: Path) -> None:
-    for directory in (tmp_path / "none", tmp_path):
-        assert scan(directory).models == {}
-        assert scan(directory).problems == ()
+    assert scan(tmp_path) == Scan({}, ())
+    assert scan(tmp_path / "none") == Scan({}, ("cannot be read: No such file or directory",))
+
+
+def test_a_directory_that_may_not_be_read_is_not_taken_for_an_empty_one() -> None:
+    user = os.geteuid()
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        Path(name, "a.gguf").write_bytes(b"x")
+        Path(name).chmod(0o311)
+        try:
+            if user == 0:  # who may read everything
+                os.seteuid(65534)
+            found = scan(Path(name))
+        finally:
+            os.seteuid(user)
+            Path(name).chmod(0o700)
+    assert found == Scan({}, ("cannot be read: Permission denied",))
 
 
 def test_every_gguf_at_any_depth_is_a_model(put: Put) -> None:
