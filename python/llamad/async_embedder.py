@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from . import _engine, pretrained
 from .aio.attached import Attached
 from .aio.home import at_home
+from .described import shown
 from .embeddings import Embeddings, Ranking, checked_documents, checked_inputs, in_a_row
 from .results import error_of
 
@@ -82,6 +83,10 @@ class AsyncEmbedder(Attached[_engine.Embedder]):
     def stats(self) -> dict[str, Any]:
         """Counters, gauges and histograms, read without stopping the engine; see `AsyncEngine.stats`."""
         return self._native.stats()
+
+    def __repr__(self) -> str:
+        info = self.info
+        return shown(self, info, f"{info.n_out} numbers for up to {info.n_ctx} tokens")
 
     async def embed(self, inputs: Sequence[str | Sequence[int]]) -> Embeddings:
         """Compute the vectors of some inputs; cancelling the awaiting task cancels the request.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from . import _engine, pretrained
 from .blocking.embed_delivery import EmbedCall, EmbedDelivery
+from .described import shown
 from .embeddings import EmbedderOptions, Ranking, checked_documents, checked_inputs, in_a_row
 from .lifetime import Uncopyable, close_at_exit
 from .progress import Progress
@@ -91,6 +92,10 @@ class Embedder(Uncopyable):
     def stats(self) -> dict[str, Any]:
         """Counters, gauges and histograms, read without stopping the engine; see `AsyncEngine.stats`."""
         return self._native.stats()
+
+    def __repr__(self) -> str:
+        info = self.info
+        return shown(self, info, f"{info.n_out} numbers for up to {info.n_ctx} tokens")
 
     def embed(
         self, inputs: str | Iterable[str | Sequence[int]], *, progress: bool | None = None

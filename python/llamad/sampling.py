@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Self
 
 from . import _engine, errors
+from .settings.sources import suggest
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,26 @@ FIELD_NAMES = frozenset(f.name for f in fields(SamplingParams) if f.init)
 """The names that `SamplingParams` and every `**sampling` argument accept."""
 
 
+_CHOICES = "engine.choices gives several completions of a prompt"
+_ELSEWHERE = {
+    "best_of": _CHOICES,
+    "do_sample": "temperature=0 takes the likeliest token each time",
+    "echo": "prompt_logprobs tells how likely the prompt is; its text comes back nowhere",
+    "logits_processors": _NO_PROCESSOR,
+    "mirostat_mode": "call it mirostat",
+    "n": _CHOICES,
+    "n_predict": "call it max_tokens",
+    "response_format": "json_schema holds an answer to a schema",
+    "sampling_params": "give it as params, which is the second argument",
+    "stopping_criteria": "stop ends at a string; leaving the loop of engine.stream ends at anything else",
+    "stream": "engine.stream and engine.stream_chat yield an answer while it is written",
+    "temp": "call it temperature",
+    "tools": "engine.chat takes tools",
+    "use_tqdm": "call it progress",
+}
+"""What llama.cpp, llama-cpp-python, vLLM, transformers and OpenAI call by other names, or do elsewhere."""
+
+
 def sampling_params(params: SamplingParams | None, overrides: dict[str, Any]) -> SamplingParams:
     """Combine an optional `SamplingParams` with keyword overrides.
 
@@ -201,7 +222,12 @@ def check_names(values: Mapping[str, Any]) -> None:
     """Raise a `ParameterError` if a name is no field of `SamplingParams`."""
     unknown = sorted(set(values) - FIELD_NAMES - {"logits_processor"})
     if unknown:
-        raise errors.ParameterError(
-            f"unknown sampling parameter {unknown[0]!r}; known are {', '.join(sorted(FIELD_NAMES))}",
-            param=unknown[0],
-        )
+        name = unknown[0]
+        raise errors.ParameterError(f"unknown sampling parameter {name!r}{_instead(name)}", param=name)
+
+
+def _instead(name: str) -> str:
+    """Say what to write in place of a name that is no field."""
+    if name in _ELSEWHERE:
+        return f": {_ELSEWHERE[name]}"
+    return f"{suggest(name, sorted(FIELD_NAMES))}; known are {', '.join(sorted(FIELD_NAMES))}"

@@ -138,6 +138,7 @@ class AsyncCompletions(AsyncRequests):
         *,
         n: int,
         best_of: int | None = None,
+        json_schema: JsonSchema | None = None,
         options: RequestOptions = request_options.DEFAULT,
         **sampling: Any,
     ) -> Results[Result]:
@@ -148,7 +149,7 @@ class AsyncCompletions(AsyncRequests):
         """
         ranking = Ranking(n, best_of)
         resolved = ranking.params(sampling_params(params, sampling))
-        job = completion_job(prompt, resolved, options=options, overrides={})
+        job = completion_job(prompt, resolved, options=options, json_schema=json_schema, overrides={})
         jobs = await self._off_loop(partial(job.choices, self._native, ranking.n_generated))
         results = await self._batch(jobs, len(jobs)).results()
         return Results(ranking.chosen(results), elapsed_s=results.elapsed_s)
@@ -159,6 +160,7 @@ class AsyncCompletions(AsyncRequests):
         prompt: Prompt,
         params: SamplingParams | None = None,
         *,
+        json_schema: JsonSchema | None = None,
         options: RequestOptions = request_options.DEFAULT,
         **sampling: Any,
     ) -> TokenStream:
@@ -173,5 +175,8 @@ class AsyncCompletions(AsyncRequests):
             QueueFullError: the bounded queue has no room.
             EngineClosedError: the engine is closed.
         """
-        resolved = sampling_params(params, sampling)
-        return self.submit(await self.prepare(prompt, resolved, stream=True, options=options))
+        job = completion_job(prompt, params, options=options, json_schema=json_schema, overrides=sampling)
+        prepared = await self._prepare_job(job, stream=True)
+        stream = self.submit(prepared)
+        stream.complete = partial(job.finish, prepared=prepared)
+        return stream

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from .. import _engine, errors, pretrained
+from ..described import shown
 from ..results import Result
 from .batch import AsyncBatch
 from .preparation import Preparation
@@ -96,6 +97,10 @@ class AsyncRequests(Preparation):
         `age_s` is seconds since the request was submitted. `request_id` is None in an idle slot.
         """
         return self._native.slots()
+
+    def __repr__(self) -> str:
+        info = self.info
+        return shown(self, info, f"{info.n_parallel} slots of {info.n_ctx} tokens")
 
     def submit(self, prepared: _engine.Prepared) -> TokenStream:
         """Hand a prepared request to the engine; never waits. On the engine's own loop only.

@@ -55,6 +55,7 @@ class TokenStream(Accepted):
     Attributes:
         request_id: the engine's id of the request.
         signal: fires at every event; streams that are read together share one.
+        complete: makes the result of what has arrived; None leaves it as it is.
     """
 
     def __init__(
@@ -69,6 +70,8 @@ class TokenStream(Accepted):
         self._home = home or Home()
         self._n_texts_taken = 0
         self._n_tokens_taken = 0
+        self.complete: Callable[[Result], Result] | None = None
+        self._result: Result | None = None
 
     def push(
         self, text: str, token_ids: list[int], logprobs: NativeLogprobs | None, finish: Finish | None
@@ -87,8 +90,12 @@ class TokenStream(Accepted):
         Raises:
             RuntimeError: the generation is still running.
             EngineClosedError, RequestTimeoutError, GenerationError: it ended with an error.
+            OutputError: its text fits the schema, but not the class that is to hold it.
         """
-        return self.whole()
+        if self._result is None:
+            whole = self.whole()
+            self._result = whole if self.complete is None else self.complete(whole)
+        return self._result
 
     @property
     def unread_bytes(self) -> int:

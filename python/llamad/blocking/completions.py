@@ -155,6 +155,7 @@ class Completions(LoadedEngine):
         *,
         n: int,
         best_of: int | None = None,
+        json_schema: JsonSchema | None = None,
         options: RequestOptions = request_options.DEFAULT,
         **sampling: Any,
     ) -> Results[Result]:
@@ -166,6 +167,7 @@ class Completions(LoadedEngine):
             n: how many results, 1 to 128; with a seed, each next completion has the next seed.
             best_of: generate so many (`n` to 128) and return the `n` with the highest mean logprob per
                 token, best first; None generates `n` and returns them in order.
+            json_schema: what each text must fit; see `generate`.
             options: priority, time-out and with whom to share.
             sampling: fields of `SamplingParams`, over those of `params`.
 
@@ -175,7 +177,7 @@ class Completions(LoadedEngine):
         """
         ranking = Ranking(n, best_of)
         resolved = ranking.params(sampling_params(params, sampling))
-        job = completion_job(prompt, resolved, options=options, overrides={})
+        job = completion_job(prompt, resolved, options=options, json_schema=json_schema, overrides={})
         jobs = job.choices(self._native, ranking.n_generated)
         results = self._batch(jobs, len(jobs)).results()
         return Results(ranking.chosen(results), elapsed_s=results.elapsed_s)
@@ -185,6 +187,7 @@ class Completions(LoadedEngine):
         prompt: Prompt,
         params: SamplingParams | None = None,
         *,
+        json_schema: JsonSchema | None = None,
         options: RequestOptions = request_options.DEFAULT,
         **sampling: Any,
     ) -> Iterator[Delta]:
@@ -194,7 +197,7 @@ class Completions(LoadedEngine):
 
         Takes and raises what `submit` does, and while iterating what `Generation.result` raises.
         """
-        return Deltas(self.submit(prompt, params, options=options, **sampling))
+        return Deltas(self.submit(prompt, params, json_schema=json_schema, options=options, **sampling))
 
     def submit(
         self,

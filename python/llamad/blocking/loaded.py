@@ -7,6 +7,8 @@ import weakref
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from .. import _engine, pretrained
+from ..described import shown
+from ..errors import ParameterError
 from ..jobs.inputs import check_text
 from ..lifetime import Uncopyable, close_at_exit
 from ..results import Result
@@ -116,6 +118,10 @@ class LoadedEngine(Uncopyable):
         """
         return self._native.detokenize(token_ids, special)
 
+    def __repr__(self) -> str:
+        info = self.info
+        return shown(self, info, f"{info.n_parallel} slots of {info.n_ctx} tokens")
+
     def close(self) -> None:
         """End every request with `EngineClosedError`, stop the threads and free the model; idempotent."""
         self._delivery.close()
@@ -135,6 +141,8 @@ class LoadedEngine(Uncopyable):
         return Batch(jobs, self._delivery, self, n_total)
 
     def _submit(self, job: Job[R], on_token: Callable[[Any], object] | None) -> Generation[Any, R]:
+        if on_token is not None and not callable(on_token):
+            raise ParameterError(f"on_token must be a function, got {on_token!r}", param="on_token")
         prepared = job.prepare(self._native, stream=True)
         make_delta = job.delta_maker(prepared)
         refuse_to_wait = self._delivery.refuse_to_wait

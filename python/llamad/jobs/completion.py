@@ -57,9 +57,7 @@ class CompletionJob(Job["Result"]):
 
     def finish(self, result: Result, prepared: _engine.Prepared) -> Result:
         del prepared
-        if self.output is None:
-            return result
-        return replace(result, parsed=self.output.parse(result.text, result))
+        return _parsed(result, self.output)
 
     def choices(self, native: _engine.Engine, n: int) -> list[ChoiceJob]:
         """Return the jobs of `n` completions, 1 to 128, of the prompt, which is prepared here for all.
@@ -70,7 +68,7 @@ class CompletionJob(Job["Result"]):
             RequestError, EngineClosedError: as `prepare` does.
         """
         prepared = native.prepare(self.prompt, self.params.native, stream=False, n=n, **self.options.native)
-        return [ChoiceJob(one) for one in prepared.take_apart()]
+        return [ChoiceJob(one, self.output) for one in prepared.take_apart()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +77,11 @@ class ChoiceJob(Job["Result"]):
 
     Attributes:
         prepared: the completion.
+        output: what the text is parsed to; None: nothing.
     """
 
     prepared: _engine.Prepared
+    output: Output | None
 
     @property
     def name(self) -> str | None:
@@ -97,7 +97,11 @@ class ChoiceJob(Job["Result"]):
 
     def finish(self, result: Result, prepared: _engine.Prepared) -> Result:
         del prepared
-        return result
+        return _parsed(result, self.output)
+
+
+def _parsed(result: Result, output: Output | None) -> Result:
+    return result if output is None else replace(result, parsed=output.parse(result.text, result))
 
 
 def completion_job(

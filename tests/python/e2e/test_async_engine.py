@@ -58,6 +58,7 @@ def test_iteration_yields_the_whole_text(tiny_model: Path) -> None:
             assert "".join(delta.text for delta in deltas) == whole.text
             assert stream.finished
             assert stream.result.token_ids == whole.token_ids
+            assert repr(engine).startswith("<AsyncEngine: llama, ")
 
     run(test)
 

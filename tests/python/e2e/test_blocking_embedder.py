@@ -178,6 +178,7 @@ def test_what_cannot_be_ranked_is_refused(
 def test_text_and_tokens(embedder: Embedder) -> None:
     assert embedder.detokenize(embedder.tokenize("the cat", add_special=False)) == " the cat"
     assert embedder.info.n_out == WIDTH
+    assert repr(embedder).startswith("<Embedder: bert, ")
 
 
 def test_a_name_is_enough(models: dict[str, Path]) -> None:

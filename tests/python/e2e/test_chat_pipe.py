@@ -25,20 +25,22 @@ def chat(model: Path, *flags: str, typed: bytes = b"") -> subprocess.CompletedPr
 
 
 def test_one_question(smollm2: Path) -> None:
-    asked = chat(smollm2, "-p", "What is 2+2?")
+    asked = chat(smollm2, "-p", "What is the capital of Japan?")
     assert (asked.returncode, asked.stderr) == (0, b"")
-    assert b"4" in asked.stdout
-    piped = chat(smollm2, "-p", "-", typed=b"What is 2+2?")
+    assert b"Tokyo" in asked.stdout
+    piped = chat(smollm2, "-p", "-", typed=b"What is the capital of Japan?")
     assert piped.stdout == asked.stdout
 
 
-def test_lines_are_one_conversation(smollm2: Path, tmp_path: Path) -> None:
-    file = tmp_path / "kept.json"
+def test_lines_are_one_conversation(tiny_model: Path, tmp_path: Path) -> None:
+    """Its weights are not quantized: what is computed at once and what in parts is too alike to differ."""
+    file, roomy = tmp_path / "kept.json", ("--n-ctx", "1024")
     lines = f"Hello\\\nthere\n\n//etc?\n/save {file}\n/exit\nnever asked\n"
-    done = chat(smollm2, "--system", "Be brief.", typed=lines.encode())
+    done = chat(tiny_model, *roomy, "--system", "Be brief.", typed=lines.encode())
     assert (done.returncode, done.stderr) == (0, b"")
-    again = chat(smollm2, typed=f"/load {file}\n/retry\n".encode())
+    again = chat(tiny_model, *roomy, typed=f"/load {file}\n/retry\n".encode())
     assert again.returncode == 0
+    assert again.stdout.strip()
     assert done.stdout.endswith(again.stdout)
     text = file.read_text()
     assert '"Hello\\nthere"' in text

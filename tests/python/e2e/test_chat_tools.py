@@ -100,6 +100,7 @@ def test_a_forced_call_is_streamed_name_first(client: openai.OpenAI, choice: Any
 
 
 def test_streamed_is_what_the_whole_answer_says(client: openai.OpenAI) -> None:
+    ask(client, tool_choice=named("get_weather"), max_tokens=1)  # both then find the prompt in the cache
     (whole,) = ask(client, tool_choice=named("get_weather")).choices
     with client.chat.completions.stream(
         model="SmolLM2-135M-Instruct.Q4_1",
@@ -147,6 +148,7 @@ def test_a_result_goes_back_to_the_model(client: openai.OpenAI) -> None:
     message = ask(client, tool_choice=named("get_weather")).choices[0].message
     result = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": '{"sky": "blue"}'}
     messages = [*QUESTION, message, result]
+    ask(client, messages=messages, tool_choice="none", max_tokens=1)  # both then find the prompt in the cache
     (answer,) = ask(client, messages=messages, tool_choice="none", max_tokens=24).choices
     assert answer.message.content
     dumped = [*QUESTION, message.model_dump(), result]
@@ -155,6 +157,8 @@ def test_a_result_goes_back_to_the_model(client: openai.OpenAI) -> None:
 
 
 def test_log_probabilities_go_along_with_a_streamed_call(client: openai.OpenAI) -> None:
+    # Both then find the prompt in the cache.
+    ask(client, tool_choice=named("now"), parallel_tool_calls=False, max_tokens=1)
     chunks = ask(client, tool_choice=named("now"), stream=True, logprobs=True, parallel_tool_calls=False)
     choices = [chunk.choices[0] for chunk in chunks]
     tokens = [one for choice in choices if choice.logprobs for one in choice.logprobs.content]

@@ -135,26 +135,28 @@ def test_the_prompt_alone_can_be_scored(client: OpenAI) -> None:
     assert texts(complete(client, PROMPT, max_tokens=0, echo=True)) == [PROMPT]
 
 
-def test_a_batch_says_what_each_prompt_says_alone(client: OpenAI) -> None:
+def test_a_batch_says_what_each_prompt_says_alone(tiny_server: ServerProcess) -> None:
     prompts = [PROMPT, "Two plus two is", "The sun rises in the", "Roses are red, violets are"]
-    alone = [texts(complete(client, prompt, max_tokens=8))[0] for prompt in prompts]
+    eight: dict[str, Any] = {"model": "tiny", "max_tokens": 8, "ignore_eos": True}
+    with tiny_server.client() as client:
+        alone = [texts(complete(client, prompt, **eight))[0] for prompt in prompts]
+        together = complete(client, prompts, **eight)
+        doubled = complete(client, prompts, n=2, **eight)
     assert len(set(alone)) == len(prompts)
-    together = complete(client, prompts, max_tokens=8)
     assert texts(together) == alone
     assert together.usage is not None
     assert together.usage.completion_tokens == 32
-    doubled = complete(client, prompts, max_tokens=8, n=2)
     assert texts(doubled) == [text for text in alone for _ in range(2)]
 
 
 def test_text_and_its_tokens_are_the_same_prompt(client: OpenAI) -> None:
-    by_text = complete(client, [PROMPT, "One two three"], max_tokens=6, return_token_ids=True)
+    by_text = complete(client, [PROMPT, "One two three"], max_tokens=4, return_token_ids=True)
     ids = [token_ids(by_text, index)[0] for index in range(2)]
-    by_tokens = complete(client, ids, max_tokens=6, echo=True)
+    by_tokens = complete(client, ids, max_tokens=4, echo=True)
     assert texts(by_tokens) == [
         prompt + text for prompt, text in zip([PROMPT, "One two three"], texts(by_text), strict=True)
     ]
-    assert texts(complete(client, ids[0], max_tokens=6)) == texts(by_text)[:1]
+    assert texts(complete(client, ids[0], max_tokens=4)) == texts(by_text)[:1]
 
 
 def test_streams_of_three_prompts_and_two_choices(client: OpenAI) -> None:
@@ -220,6 +222,7 @@ def test_best_of_is_no_worse_than_the_first(client: OpenAI) -> None:
         "temperature": 1.2,
         "seed": 3,
     }
+    client.completions.create(**(fields | {"max_tokens": 1}))  # both then find the prompt in the cache
     every = client.completions.create(n=4, logprobs=0, **fields)
     best = client.completions.create(n=1, best_of=4, **fields)
 

@@ -268,6 +268,7 @@ def test_the_model_says_what_it_is(models: dict[str, Path]) -> None:
     async def scenario(embedder: AsyncEmbedder) -> None:
         info = embedder.info
         assert (info.kind, info.pooling, info.n_out, info.n_ctx) == ("embed", "mean", WIDTH, N_CTX)
+        assert repr(embedder).endswith(f"; {WIDTH} numbers for up to {N_CTX} tokens>")
         assert (info.architecture, info.n_vocab) == ("bert", len(tiny_embedders.vocabulary()))
         assert await embedder.detokenize(await embedder.tokenize("the cat", add_special=False)) == " the cat"
 

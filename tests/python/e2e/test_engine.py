@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -186,6 +187,7 @@ def test_info_says_what_the_model_is(engine: Engine) -> None:
     assert info.n_vocab == len(tiny_tokenizer.vocabulary())
     assert (info.n_parallel, info.n_ctx, info.n_ctx_train) == (4, 512, 2048)
     assert info.has_chat_template
+    assert re.fullmatch(r"<Engine: llama, \d+ million parameters, F32; 4 slots of 512 tokens>", repr(engine))
 
 
 def test_a_prompt_that_fills_the_context_ends_with_length(engine: Engine) -> None:

@@ -30,6 +30,15 @@ def test_missing_file(tmp_path: Path) -> None:
     assert isinstance(caught.value, FileNotFoundError)
 
 
+def test_an_unknown_option_is_told_with_those_that_are_known(tiny_model: Path) -> None:
+    options: Any = {"n_contx": 64}
+    with pytest.raises(
+        llamad.ParameterError, match=r"unknown parameter n_contx; known are .*\bn_ctx,"
+    ) as caught:
+        Engine(tiny_model, **options)
+    assert caught.value.param == "n_contx"
+
+
 def test_a_directory_is_not_a_model(tmp_path: Path) -> None:
     with pytest.raises(llamad.ModelError):
         Engine(tmp_path)
@@ -187,3 +196,10 @@ def test_an_empty_prompt_is_answered_or_refused(tiny_model: Path) -> None:
         assert engine.generate("", max_tokens=4, temperature=0).usage.prompt_tokens == 1
         with pytest.raises(llamad.RequestError):
             engine.submit([])
+
+
+def test_what_is_called_with_tokens_must_be_callable(engine: Engine) -> None:
+    on_token: Any = 5
+    with pytest.raises(llamad.ParameterError, match="on_token must be a function, got 5") as caught:
+        engine.submit("hello", on_token=on_token)
+    assert caught.value.param == "on_token"

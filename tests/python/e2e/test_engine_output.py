@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from jsonschema import validate
 from llamad import (
+    AsyncEngine,
     ChatResult,
     ContextLengthError,
     Engine,
@@ -20,7 +22,7 @@ from llamad import (
 from llamad.jobs import chat_job
 from llamad.request_options import DEFAULT
 from llamad.results import Timings, Usage
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,8 +43,10 @@ GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 80}
 
 
 class Person(BaseModel):
-    name: str
-    age: int
+    """Each field is bounded, so that no answer is cut off, whatever the model wants to write."""
+
+    name: str = Field(max_length=12)
+    age: int = Field(ge=0, le=150)
     mood: Literal["happy", "sad"]
 
 
@@ -103,6 +107,24 @@ def test_completions_fit_a_schema(engine: Engine, schema: dict[str, Any]) -> Non
 def test_an_adapter_gives_what_it_is_for(engine: Engine) -> None:
     mood = engine.generate("hello", json_schema=TypeAdapter(Literal["happy", "sad"]), max_tokens=20)
     assert mood.parsed in {"happy", "sad"}
+
+
+def test_choices_and_streams_fit_a_schema(engine: Engine, tiny_model: Path) -> None:
+    mood = TypeAdapter(Literal["happy", "sad"])
+    chosen = engine.choices("hello", n=3, best_of=4, json_schema=mood, max_tokens=20)
+    assert {result.parsed for result in chosen} <= {"happy", "sad"}
+    text = "".join(delta.text for delta in engine.stream("hello", json_schema=mood, max_tokens=20))
+    assert mood.validate_json(text) in {"happy", "sad"}
+
+    async def awaited() -> list[Result]:
+        async with await AsyncEngine.load(tiny_model, n_parallel=2, n_ctx=512, n_threads=1) as loaded:
+            stream = await loaded.stream("hello", json_schema=mood, max_tokens=20)
+            streamed = await stream.wait()
+            assert stream.result is streamed
+            return [streamed, *await loaded.choices("hello", n=2, json_schema=mood, max_tokens=20)]
+
+    for result in asyncio.run(awaited()):
+        assert result.parsed == mood.validate_json(result.text)
 
 
 def test_what_was_cut_off_is_not_parsed(engine: Engine) -> None:
