@@ -25,7 +25,7 @@ done
 # CMake and Ninja may be packages of that Python.
 PATH=$("$host_python" -c 'import sysconfig; print(sysconfig.get_path("scripts"))'):$PATH
 for tool in cmake ctest ninja; do
-    command -v "$tool" >/dev/null || { echo "No $tool on PATH" >&2; exit 1; }
+    "$tool" --version >/dev/null || { echo "No $tool on PATH that works" >&2; exit 1; }
 done
 step() { printf '%4d s  %s\n' "$SECONDS" "$*"; }
 
