@@ -7,14 +7,16 @@ import logging
 import os
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llamad.errors import ParameterError, SettingsError
+from llamad.pull import catalog
 from llamad.settings.options import check_engine_options, embedder_options, engine_options
 from llamad.settings.sources import suggest
 
-from .specs import ModelSpec, scan
+from .specs import SUFFIX, ModelSpec, scan
 from .tables import ModelTable, read_tables
 
 if TYPE_CHECKING:
@@ -109,6 +111,10 @@ class Catalogue:
         definitions = self.definitions()
         return definitions.get(name) or definitions.get(self._aliases.get(name, ""))
 
+    def aliases(self, model_id: str) -> tuple[str, ...]:
+        """Return the further names of a model, as of the last look."""
+        return tuple(alias for alias, meant in self._aliases.items() if meant == model_id)
+
     async def refresh(self) -> bool:
         """Look at the directory again if the last look is a second old; return whether it was."""
         now = self._clock()
@@ -198,7 +204,16 @@ def _look(settings: Settings, tables: Mapping[str, ModelTable]) -> _Look:
                 problems.append(f"{definition.table.where}: the alias {alias!r} is the name of a model")
             else:
                 aliases[alias] = definition.id
+    for name, file_name in _catalog_files():  # `llamad pull smollm2`, and then "model": "smollm2"
+        model_id = file_name.removesuffix(SUFFIX)
+        if model_id in definitions and name not in definitions:
+            aliases.setdefault(name, model_id)
     return _Look(dict(sorted(definitions.items())), aliases, tuple(problems))
+
+
+@cache
+def _catalog_files() -> tuple[tuple[str, str], ...]:
+    return tuple((name, entry.file_name) for name, entry in catalog().items())
 
 
 def _stamp(path: Path) -> tuple[int, int]:

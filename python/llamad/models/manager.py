@@ -282,7 +282,7 @@ class ModelManager:
             error=keeper.failures.get(definition.id),
             memory_bytes=None if instance is None else keeper.budget.bytes_of(instance.cost),
             pinned=definition.table.pinned,
-            aliases=definition.table.aliases,
+            aliases=self._catalogue.aliases(definition.id),
         )
 
     def _state(self, model_id: str) -> ModelState:

@@ -11,10 +11,13 @@ from typing import Any
 from llamad.errors import ModelBusyError, ParameterError, UnknownModelError
 from llamad.models.entries import ModelEntry
 from llamad.models.lease import Lease
+from llamad.models.metadata import ModelMetadata
 from llamad.models.statistics import Counters, ModelStatistics
 from llamad.settings import Settings
 
 from .fakes import FakeEngine
+
+METADATA = ModelMetadata("llama", "tiny", 1000, "Q4_1", 4096, 16, "none", "generate", has_chat_template=True)
 
 
 @dataclass
@@ -34,7 +37,7 @@ class FakeModels:
         return [self._entry(name) for name in self.served]
 
     def _entry(self, name: str) -> ModelEntry:
-        return ModelEntry(name, Path(f"{name}.gguf"), 1 << 20, 1700000000, "loaded")
+        return ModelEntry(name, Path(f"{name}.gguf"), 1 << 20, 1700000000, "loaded", METADATA)
 
     async def read_entries(self) -> list[ModelEntry]:
         return self.entries()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from llamad.errors import SettingsError
 from llamad.models.catalogue import Catalogue
+from llamad.pull import catalog
 from llamad.settings import Settings
 
 from tests.python.support.fake_loader import FakeTime, run, write_models
@@ -51,6 +52,20 @@ def test_one_file_may_be_several_models(tmp_path: Path) -> None:
     assert long.spec.path == short.spec.path == tmp_path / "a.gguf"
     assert not long.loads_like(short)
     assert short.loads_like(models.definitions()["a"])
+
+
+def test_what_was_pulled_answers_to_the_name_it_was_pulled_by(tmp_path: Path) -> None:
+    pulled = catalog()["smollm2"].file_name.removesuffix(".gguf")
+    write_models(tmp_path, [pulled])
+    models = catalogue(tmp_path)
+    found = models.find("smollm2")
+    assert found is not None
+    assert (found.id, models.aliases(pulled), models.aliases("a")) == (pulled, ("smollm2",), ())
+    assert models.find("minilm") is None
+    (tmp_path / "models.toml").write_text("[models.a]\naliases = ['smollm2']")
+    found = Catalogue(Settings(model_directory=tmp_path), FakeTime()).find("smollm2")
+    assert found is not None
+    assert found.id == "a"  # what is configured goes before
 
 
 def test_an_adapter_is_no_model(tmp_path: Path) -> None:
