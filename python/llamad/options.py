@@ -20,9 +20,10 @@ class EngineOptions(TypedDict, total=False):
             False.
         n_batch: most tokens in one call of llama.cpp; at least `n_parallel`. Default 2048.
         n_ubatch: most tokens computed at once. Default 512.
-        itl_target_ms: time between two tokens of a running request, in milliseconds, that computing
+        itl_target_ms: time between two tokens of a streamed answer, in milliseconds, that computing
             other requests' prompts should not exceed; their prompts are cut into chunks of a
-            learned size. Default 70.
+            learned size. Four times as long while all answers that are written are returned as a
+            whole, as `generate` does. Default 90.
         n_threads: compute threads for generation; 0 takes the machine's cores. Default 0.
         n_threads_batch: compute threads for prompts; 0 takes `n_threads`. Default 0.
         n_gpu_layers: layers to put on GPUs, the output layer among them: "auto" as many as fit beside the KV

@@ -21,6 +21,7 @@ struct Who {
     std::int32_t priority = 0;
     const char *client = "";
     const char *salt = "";
+    bool streams = false;
 };
 
 inline std::unique_ptr<HostStore> make_store(std::size_t max_bytes, bool can_trim = true) {
@@ -49,6 +50,7 @@ struct Desk {
         request->priority = who.priority;
         request->client = who.client;
         request->cache_salt = who.salt;
+        request->stream = who.streams;
         scheduler.admit(std::move(request));
         return last_id;
     }

@@ -54,6 +54,18 @@ TEST("decoding has one row for each decoding slot, in order of slots") {
     CHECK_EQ(show(desk.scheduler.plan_decode()), "0:x@3! 2:x@1!");
 }
 
+TEST("tokens are seen as they come where a request that is decoding is streamed") {
+    Desk desk;
+    desk.place("aaa");
+    desk.place("bb", {.streams = true});
+    desk.answer(0, 'x');
+    CHECK(!desk.scheduler.any_streams()); // its first token is still to come
+    desk.answer(1, 'x');
+    CHECK(desk.scheduler.any_streams());
+    desk.scheduler.slot(1).release();
+    CHECK(!desk.scheduler.any_streams());
+}
+
 TEST("a prompt between decoding slots adds its next token, one beside them does not") {
     Desk desk;
     for (const std::string_view prompt : {"aa", "bb", "cc", "dd"}) {

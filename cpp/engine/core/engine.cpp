@@ -94,8 +94,8 @@ bool Engine::step() {
     if (!limits_of_runner_.decodes_async) {
         deliver();
     }
-    const Batch prefill =
-        scheduler_.plan_prefill(prefill_budget_.tokens(scheduler_.n_decoding(), scheduler_.n_prefilling()));
+    const Batch prefill = scheduler_.plan_prefill(
+        prefill_budget_.tokens(scheduler_.n_decoding(), scheduler_.n_prefilling(), scheduler_.any_streams()));
     compute_prompts(prefill);
     const bool busy = !decode.empty() || !prefill.empty();
     if (!limits_of_runner_.decodes_async || !busy) {

@@ -25,7 +25,7 @@ namespace llamad {
 
 // See EngineConfig.
 struct EngineLimits {
-    std::int32_t itl_target_ms = 70;
+    std::int32_t itl_target_ms = 90;
     std::int32_t max_queue = 256;
     double queue_timeout_s = 0;   // 0: none
     double request_timeout_s = 0; // 0: none

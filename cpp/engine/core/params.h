@@ -26,7 +26,7 @@ struct EngineConfig {
     bool swa_full = true;             // keep what has left a sliding window: only then can it be shared
     std::int32_t n_batch = 2048;      // most tokens in one llama_decode call
     std::int32_t n_ubatch = 512;      // most tokens computed at once
-    std::int32_t itl_target_ms = 70;  // time between two tokens of a request while prompts are computed
+    std::int32_t itl_target_ms = 90;  // time between two streamed tokens while prompts are computed
     std::int32_t n_threads = 0;       // compute threads for generation; 0: the machine's cores
     std::int32_t n_threads_batch = 0; // compute threads for prompts; 0: n_threads
     // Layers on GPUs, the output layer among them; -1: all; 0: no GPU is used; none: as many as fit.

@@ -12,8 +12,10 @@ namespace {
 constexpr double kWeight = 0.25;
 
 // A size that was slow once is tried again some day: with every chunk of another size it is thought a little
-// faster.
-constexpr double kHope = 0.99;
+// faster, but per token never more than twice as fast as that other. So what is tried is hardly larger than
+// what fits: 500 chunks of 8 tokens say nothing of one of 512, which would hold up everybody for a second.
+constexpr double kHope = 0.995;
+constexpr double kMostHope = 0.5;
 
 constexpr double kMostStretch = 2;
 
@@ -45,11 +47,11 @@ void PrefillBudget::observe_prefill(std::size_t n_tokens, double seconds) {
     const auto above = std::upper_bound(sizes_.begin(), sizes_.end(), n_tokens,
                                         [](std::size_t n, const Size &size) { return n < size.n_tokens; });
     const auto seen = std::prev(above);
+    learn(seen->s_per_token, seconds / static_cast<double>(n_tokens));
     for (auto size = sizes_.begin(); size != sizes_.end(); ++size) {
-        if (size == seen) {
-            learn(size->s_per_token, seconds / static_cast<double>(n_tokens));
-        } else {
-            size->s_per_token *= kHope;
+        if (size != seen) {
+            const double hoped = std::max(size->s_per_token * kHope, seen->s_per_token * kMostHope);
+            size->s_per_token = std::min(size->s_per_token, hoped);
         }
     }
 }
@@ -74,7 +76,7 @@ double PrefillBudget::expected_s(std::size_t index) const {
     return like->s_per_token * static_cast<double>(here->n_tokens);
 }
 
-std::size_t PrefillBudget::tokens(std::size_t n_decoding, std::size_t n_prefilling) const {
+std::size_t PrefillBudget::tokens(std::size_t n_decoding, std::size_t n_prefilling, bool sees) const {
     const bool knows_some =
         std::any_of(sizes_.begin(), sizes_.end(), [](const Size &size) { return size.s_per_token > 0; });
     if (!knows_some) {
@@ -82,7 +84,8 @@ std::size_t PrefillBudget::tokens(std::size_t n_decoding, std::size_t n_prefilli
     }
     const double crowd =
         static_cast<double>(n_prefilling) / static_cast<double>(std::max<std::size_t>(n_decoding, 1));
-    const double affordable_s = itl_target_s_ * std::clamp(crowd, 1.0, kMostStretch) - decode_step_s_;
+    const double stretch = sees ? std::clamp(crowd, 1.0, kMostStretch) : kUnseen;
+    const double affordable_s = itl_target_s_ * stretch - decode_step_s_;
     std::size_t index = sizes_.size() - 1;
     while (index > 0 && expected_s(index) > affordable_s) {
         --index;

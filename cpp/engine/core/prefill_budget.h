@@ -20,6 +20,8 @@ class PrefillBudget {
     // reach; fewer would hardly be faster, since the weights are read anyway.
     static constexpr std::size_t kLeast = 8;
 
+    static constexpr double kUnseen = 4;
+
     // `itl_target_s`: seconds between two tokens. `most`: limit of a chunk, for what the target allows.
     PrefillBudget(double itl_target_s, std::int32_t most);
 
@@ -34,8 +36,10 @@ class PrefillBudget {
 
     // Size of the next chunk; the least until a prompt has been computed. Where more requests wait for
     // their first token than for their next one, the target is stretched by that ratio, up to twice: holding
-    // up one stream for two prompts is the smaller harm, and batches that fill up sooner decode faster.
-    std::size_t tokens(std::size_t n_decoding, std::size_t n_prefilling) const;
+    // up one stream for two prompts is the smaller harm, and batches that fill up sooner decode faster. It is
+    // stretched to kUnseen times where nobody `sees` tokens come: who gets an answer as a whole has more of
+    // fewer, fuller steps.
+    std::size_t tokens(std::size_t n_decoding, std::size_t n_prefilling, bool sees) const;
 
   private:
     struct Size {

@@ -39,6 +39,11 @@ std::size_t Scheduler::n_prefilling() const {
         std::count_if(slots_.begin(), slots_.end(), [](const Slot &slot) { return slot.prefilling(); }));
 }
 
+bool Scheduler::any_streams() const {
+    return std::any_of(slots_.begin(), slots_.end(),
+                       [](const Slot &slot) { return slot.decoding() && slot.sequence().streams(); });
+}
+
 void Scheduler::preempt(Slot &slot) { waiting_.push(slot.release()); }
 
 Batch Scheduler::plan_decode() const {

@@ -49,6 +49,8 @@ class Scheduler {
     bool has_work() const;
     std::size_t n_decoding() const;
     std::size_t n_prefilling() const;
+    // Whether a request that is decoding delivers its tokens as they come.
+    bool any_streams() const;
 
     // Who gets a slot next, in the order of Admission; nothing if no slot is idle or all have to wait on.
     //  1. Who would compute what another slot is computing just now waits for it, and others may pass;

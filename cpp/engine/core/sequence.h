@@ -68,6 +68,8 @@ class Sequence {
     std::optional<FinishReason> append(TokenId token, std::optional<TokenLogprobs> logprobs,
                                        const ModelRunner &runner);
 
+    bool streams() const { return stream_; }
+
     // What is to be delivered now: nothing while the request is not streamed or text is held back.
     std::optional<Event> take_delta();
 

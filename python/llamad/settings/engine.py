@@ -79,8 +79,8 @@ class EngineSettings:
     itl_target_ms: int = setting(
         _GROUP,
         kinds.integer(1),
-        "time between two tokens of a request while prompts are computed",
-        default=70,
+        "time between two tokens of a streamed answer while prompts are computed",
+        default=90,
         unit="ms",
     )
     flash_attn: str = setting(
