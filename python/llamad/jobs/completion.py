@@ -24,8 +24,29 @@ if TYPE_CHECKING:
     from .output import JsonSchema
 
 
+class TextJob(Job["Result"]):
+    """A job whose text may be held to a schema.
+
+    Attributes:
+        output: what the text is parsed to; None: nothing.
+    """
+
+    __slots__ = ()
+    output: Output | None
+
+    def delta_maker(self, prepared: _engine.Prepared) -> DeltaMaker:
+        del prepared
+        return plain_delta
+
+    def finish(self, result: Result, prepared: _engine.Prepared) -> Result:
+        del prepared
+        return (
+            result if self.output is None else replace(result, parsed=self.output.parse(result.text, result))
+        )
+
+
 @dataclass(frozen=True, slots=True)
-class CompletionJob(Job["Result"]):
+class CompletionJob(TextJob):
     """A prompt on its way to a `Result`.
 
     Attributes:
@@ -51,14 +72,6 @@ class CompletionJob(Job["Result"]):
             partial(native.prepare, self.prompt, self.params.native, stream=stream, **self.options.native)
         )
 
-    def delta_maker(self, prepared: _engine.Prepared) -> DeltaMaker:
-        del prepared
-        return plain_delta
-
-    def finish(self, result: Result, prepared: _engine.Prepared) -> Result:
-        del prepared
-        return _parsed(result, self.output)
-
     def choices(self, native: _engine.Engine, n: int) -> list[ChoiceJob]:
         """Return the jobs of `n` completions, 1 to 128, of the prompt, which is prepared here for all.
 
@@ -72,7 +85,7 @@ class CompletionJob(Job["Result"]):
 
 
 @dataclass(frozen=True, slots=True)
-class ChoiceJob(Job["Result"]):
+class ChoiceJob(TextJob):
     """One of several completions of a prompt. It can be submitted once.
 
     Attributes:
@@ -90,18 +103,6 @@ class ChoiceJob(Job["Result"]):
     def prepare(self, native: _engine.Engine, *, stream: bool = False) -> _engine.Prepared:
         del native, stream
         return self.prepared
-
-    def delta_maker(self, prepared: _engine.Prepared) -> DeltaMaker:
-        del prepared
-        return plain_delta
-
-    def finish(self, result: Result, prepared: _engine.Prepared) -> Result:
-        del prepared
-        return _parsed(result, self.output)
-
-
-def _parsed(result: Result, output: Output | None) -> Result:
-    return result if output is None else replace(result, parsed=output.parse(result.text, result))
 
 
 def completion_job(
